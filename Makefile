@@ -1,0 +1,60 @@
+# The commands of the README. Each makes what it needs first: a machine with Python 3.10+, git and make is enough.
+#
+#   make demo [ONCE=1]      a shop that breaks in instructive ways, and the page that shows how
+#   make test [ARGS=...]    the whole suite; ARGS go to pytest, e.g. ARGS="tests/frames -x"
+#   make lint               ruff, mypy, pyright
+#   make bench [ARGS=...]   phtrack beside posthog and sentry-sdk; ARGS name benchmarks, e.g. ARGS=core
+#   make wheel              dist/phtrack-*.whl
+#   make clean              everything these made
+#
+# PYTHON chooses the interpreter, VENV where its environment lies.
+
+find_python = $(shell for name in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && { echo $$name; break; }; done)
+PYTHON ?= $(find_python)
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+ARGS ?=
+
+.PHONY: demo test lint bench wheel clean python
+
+demo: $(VENV)/.demo
+	@$(RUN) -m phtrack demo $(if $(ONCE),--once)
+
+test: $(VENV)/.dev
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.lint
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m mypy --strict tests/typing
+	$(RUN) -m pyright
+
+bench: $(VENV)/.bench
+	@$(RUN) -m tests.benchmarks $(ARGS)
+
+wheel: | $(VENV)/bin/python
+	@rm -rf build
+	@$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+python:
+	@test -n "$(PYTHON)" || { echo "phtrack needs Python 3.10 or newer, and none was found. Install one, or name it: make test PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(sys.version_info < (3, 10) and "phtrack needs Python 3.10 or newer; $(PYTHON) is " + v)'
+
+$(VENV)/bin/python: | python
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras: installed again when pyproject.toml changed.
+$(VENV)/.demo: EXTRA = inbox
+$(VENV)/.dev: EXTRA = dev
+$(VENV)/.lint: EXTRA = lint
+$(VENV)/.bench: EXTRA = bench
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.lint $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing phtrack[$(EXTRA)] into $(VENV)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRA)]"
+	@touch $@
