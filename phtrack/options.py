@@ -66,10 +66,10 @@ class ProjectOptions:
             _is_text(name, getattr(self, name), or_none=True)
         _is_bools(self, "disabled", "debug")
         host = (self.host or "").strip()
-        if host:
-            parts = _split_url(host)
-            if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"host must be an http:// or https:// address, got {self.host!r}")
+        if host and not _is_address(host):
+            shown = _shown("host", self.host)
+            raise ValueError(f"host must be an http:// or https:// address, without query, got {shown}")
+        _is_choice_of_integrations(self.integrations)
 
     @property
     def api_key(self) -> str:
@@ -114,7 +114,13 @@ class EventOptions:
 
     def __post_init__(self) -> None:
         _is_bools(
-            self, "disable_geoip", "is_server", "capture_trace_context", "opt_out", "privacy_mode", "enable_full_ai_capture"
+            self,
+            "disable_geoip",
+            "is_server",
+            "capture_trace_context",
+            "opt_out",
+            "privacy_mode",
+            "enable_full_ai_capture",
         )
         if self.super_properties is not None and not isinstance(self.super_properties, Mapping):
             raise TypeError(f"super_properties must be a dict or None, got {self.super_properties!r}")
@@ -201,7 +207,7 @@ class DeliveryOptions:
         if self.on_error is not None and not callable(self.on_error):
             raise TypeError(f"on_error must be callable or None, got {self.on_error!r}")
         if self.proxies is not None and not isinstance(self.proxies, Mapping):
-            raise TypeError(f"proxies must be a dict or None, got {self.proxies!r}")
+            raise TypeError(f"proxies must be a dict or None, got {_shown('proxies', self.proxies)}")
         if not isinstance(self.verify, (bool, str)):
             raise TypeError(f"verify must be True, False or the path of a CA bundle, got {self.verify!r}")
         _choose_protocol(self)
@@ -396,10 +402,12 @@ def resolve(project_api_key: Any = None, host: Any = None, *positional: Any, **n
         raise TypeError(f"at most {len(POSITIONAL) + 2} positional arguments, got {len(positional) + 2}")
     for name, value in zip(POSITIONAL, positional):
         if name in named:
-            raise TypeError(f"option {name!r} was given twice: {value!r} and {named[name]!r}")
+            raise TypeError(f"option {name!r} was given twice: {_shown(name, value)} and {_shown(name, named[name])}")
         named[name] = value
     if "api_key" in named:
         alias = named.pop("api_key")
+        if project_api_key is not None and alias not in (None, project_api_key):
+            raise TypeError("the project's key was given twice, as project_api_key and as api_key, and they differ")
         project_api_key = project_api_key if project_api_key is not None else alias
     named["project_api_key"] = project_api_key
     named["host"] = host
@@ -407,7 +415,7 @@ def resolve(project_api_key: Any = None, host: Any = None, *positional: Any, **n
     for name, value in named.items():
         group = GROUP_OF.get(name)
         if group is None:
-            raise TypeError(f"unknown option {name}={value!r}{_did_you_mean(name)}")
+            raise TypeError(f"unknown option {name}={_shown(name, value)}{_did_you_mean(name)}")
         groups.setdefault(group, {})[name] = value
     return Options(**{group: _GROUPS[group](**given) for group, given in groups.items()})
 
@@ -440,19 +448,34 @@ def _did_you_mean(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _split_url(text: str) -> Any:
+def _shown(name: str, value: object) -> str:
+    """*value* as it may stand in a message: no key, no password in an address."""
+    import re
+
+    return "..." if "key" in name else re.sub(r"//[^/@\s]*@", "//...@", repr(value))
+
+
+def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - reading it is the check
     except ValueError:
-        return None
-    return parts
+        return False
+    whole = text.isprintable() and " " not in text
+    return whole and parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+
+
+def _is_choice_of_integrations(value: object) -> None:
+    if isinstance(value, str) and value != AUTO:
+        raise ValueError(f"integrations must be 'auto' or a list of names, got {value!r}")
+    if not isinstance(value, (str, list, tuple, set, frozenset)) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"integrations must be 'auto' or a list of names, got {value!r}")
 
 
 def _is_text(name: str, value: object, *, or_none: bool = False) -> None:
     if not isinstance(value, str) and not (or_none and value is None):
-        shown = "..." if "key" in name else repr(value)
-        raise TypeError(f"{name} must be a str{' or None' if or_none else ''}, got {type(value).__name__} {shown}")
+        wanted = "a str or None" if or_none else "a str"
+        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__} {_shown(name, value)}")
 
 
 def _is_texts(name: str, value: object) -> None:
@@ -479,6 +502,10 @@ def _is_bools(group: object, *names: str) -> None:
             raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
+_LONGEST = 1e9
+"""Seconds, some thirty years: what every lock and socket can wait for. Infinity is not."""
+
+
 def _number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise TypeError(f"{name} must be a number, got {value!r}")
@@ -500,6 +527,8 @@ def _is_seconds(group: object, *names: str, more_than_zero: bool = False) -> Non
         _number(name, value)
         if value < 0 or (more_than_zero and value == 0):
             raise ValueError(f"{name} must be {'above 0' if more_than_zero else '0 or more'}, got {value!r}")
+        if value > _LONGEST:
+            raise ValueError(f"{name} must be {_LONGEST:.0f} or less, got {value!r}")
 
 
 def _is_one_of(name: str, value: object, choices: tuple[str, ...], *, also: str = "") -> None:
@@ -526,7 +555,9 @@ def _choose_protocol(options: DeliveryOptions) -> None:
     package = _COMPRESSION_PACKAGES.get(compression or "")
     if package and not _importable(package):
         if options.capture_compression is not None:
-            raise ValueError(f"capture_compression={compression!r} needs the package {package!r}, which is not installed")
+            raise ValueError(
+                f"capture_compression={compression!r} needs the package {package!r}, which is not installed"
+            )
         _guard.once("warning", "POSTHOG_CAPTURE_COMPRESSION=%s needs the package %s; using gzip", compression, package)
         compression = "gzip"
     object.__setattr__(options, "_protocol", protocol)
@@ -538,7 +569,8 @@ def _choice(name: str, given: Any, variable: str, choices: Mapping[str, Any], de
         word = getattr(given, "value", given)
         if isinstance(word, str) and word.strip().lower() in choices:
             return choices[word.strip().lower()]
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {given!r}")
+        kind = ValueError if isinstance(word, str) else TypeError
+        raise kind(f"{name} must be one of {', '.join(choices)}, got {given!r}")
     word = os.environ.get(variable, "").strip().lower()
     if word and word not in choices:
         _guard.once("warning", "%s=%r is none of %s; ignored", variable, word, ", ".join(choices))

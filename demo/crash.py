@@ -1,0 +1,10 @@
+"""A program that dies. Python prints its traceback and exits with 1, as always; the inbox at argv[1] shows why."""
+
+import sys
+
+import phtrack
+
+phtrack.init("demo", host=sys.argv[1], enable_exception_autocapture=True)
+
+visitors, buyers = 120, 0
+print(f"{visitors / buyers:.1f} visitors for each buyer")
