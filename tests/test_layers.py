@@ -18,15 +18,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
     -1: "_guard version",
-    0: "options seams wire _process",
-    1: "scrub fingerprint encode event http tally request",
-    2: "context frames capture_v1",
+    0: "options arguments seams wire _process",
+    1: "scrub fingerprint encode event tally release request",
+    2: "context frames http capture_v1",
     3: "errors flags delivery",
-    4: "client async_client hooks logging testing surveys groups identity flag_calls",
-    5: "__init__ __main__ cli contexts types feature_flags flag_definition_cache exception_utils",
-    6: "ai inbox integrations",
-    7: "demo",
-    8: "commands",
+    4: "pipeline groups identity surveys flag_calls hooks logging",
+    5: "client async_client testing",
+    6: "__init__ cli contexts types feature_flags flag_definition_cache exception_utils",
+    7: "__main__ ai inbox integrations",
+    8: "demo",
+    9: "commands",
 }
 """Floor -> rooms. A room is a module or a folder directly under `phtrack`; `integrations/` and `demo/` are installed there."""
 
@@ -66,7 +67,7 @@ def imports(name: str, path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, parts[1]
             else:  # `from phtrack import x`: a room of that name, or a name of the package itself
                 for alias in node.names:
-                    yield node.lineno, alias.name if alias.name in here else "__init__"
+                    yield node.lineno, alias.name if alias.name in here or alias.name in FLOOR_OF else "__init__"
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:

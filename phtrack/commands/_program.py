@@ -85,7 +85,9 @@ def find_module(name: str, arguments: list[str]) -> Program:
             break
         if spec.submodule_search_locations is None:
             return _from_spec(spec, [spec.origin or name, *arguments], here)
-    raise ProgramNotFound(f"no module named {name}" if spec is None else f"{name} is a package without a __main__ module")
+    raise ProgramNotFound(
+        f"no module named {name}" if spec is None else f"{name} is a package without a __main__ module"
+    )
 
 
 def _from_spec(spec: ModuleSpec, argv: list[str], path_entry: str) -> Program:
