@@ -1,0 +1,132 @@
+"""
+The exceptions of one event, in the order and with the words in which a page tells them. Pure.
+
+    $exception_list -> tree by `parent_id` -> flat list: each exception, how it relates to its parent, how far indented
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from phtrack.inbox.grouping import entries_of
+from phtrack.inbox.stack import Fold, FrameView, stack_of
+from phtrack.inbox.text import as_dict, as_int, as_text
+
+MAX_EXCEPTIONS = 50
+"""The wire format allows no more."""
+_RELATIONS = {
+    "cause": "caused by",
+    "context": "raised while handling",
+}
+_EXPLANATIONS = {
+    "cause": "raise … from …",
+    "context": "the exception below was being handled when the one above was raised",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionView:
+    """One exception of the chain."""
+
+    type: str
+    module: str
+    message: str
+    relation: str
+    """How the exception above (for a member: its group) relates to this one; empty for the one that was caught."""
+    explanation: str
+    depth: int
+    """Groups this exception is a member of."""
+    members: str
+    """Of a group: how many exceptions of which types it holds."""
+    synthetic: bool
+    """True when it was never raised, so that the stack is the one it was reported from."""
+    open: bool
+    root_cause: bool
+    stack: list[FrameView | Fold]
+
+
+def chain_of(event: dict[str, Any]) -> tuple[list[ExceptionView], int]:
+    """The exceptions of *event*, the caught one first, each before what it was caused by; and how many are not shown."""
+    entries = entries_of(event)
+    shown = entries[:MAX_EXCEPTIONS]
+    children = _children(shown)
+    chain: list[ExceptionView] = []
+    if shown:
+        _walk(shown, children, 0, "", "", 0, chain)
+    return chain, len(entries) - len(shown)
+
+
+def _children(entries: list[dict[str, Any]]) -> dict[int, list[int]]:
+    """
+    Indices of each exception's children. A parent is always an earlier entry, so that this is a tree whatever was sent;
+    without a usable `parent_id` it is the entry before.
+    """
+    ids: dict[int, int] = {}
+    children: dict[int, list[int]] = {index: [] for index in range(len(entries))}
+    for index, entry in enumerate(entries):
+        mechanism = as_dict(entry.get("mechanism"))
+        parent = ids.get(_or(as_int(mechanism.get("parent_id")), -1), index - 1)
+        if index:
+            children[parent].append(index)
+        ids.setdefault(_or(as_int(mechanism.get("exception_id")), index), index)
+    return children
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _source(entry: dict[str, Any]) -> str:
+    return as_text(as_dict(entry.get("mechanism")).get("source"), 100)
+
+
+def _walk(
+    entries: list[dict[str, Any]],
+    children: dict[int, list[int]],
+    index: int,
+    relation: str,
+    explanation: str,
+    depth: int,
+    chain: list[ExceptionView],
+) -> None:
+    entry = entries[index]
+    members = [child for child in children[index] if _source(entries[child]) == "member"]
+    others = [child for child in children[index] if child not in members]
+    mechanism = as_dict(entry.get("mechanism"))
+    chain.append(
+        ExceptionView(
+            type=_type(entry),
+            module=as_text(entry.get("module"), 200),
+            message=as_text(entry.get("value")),
+            relation=relation,
+            explanation=explanation,
+            depth=depth,
+            members=_summary([entries[member] for member in members]),
+            synthetic=mechanism.get("synthetic") is True,
+            # In a long chain the ends matter: what was caught, and where it began.
+            open=index == 0 or len(entries) <= 3 or index == len(entries) - 1,
+            root_cause=len(entries) > 1 and not children[index] and not depth,
+            stack=stack_of(entry),
+        )
+    )
+    for child in others:
+        source = _source(entries[child])
+        words = _RELATIONS.get(source) or (f"related as “{source}” to" if source else "related to")
+        _walk(entries, children, child, words, _EXPLANATIONS.get(source, ""), depth, chain)
+    for at, child in enumerate(members, start=1):
+        words = f"{at} of {len(members)} in {_type(entry)}"
+        _walk(entries, children, child, words, "a member of the exception group", depth + 1, chain)
+
+
+def _type(entry: dict[str, Any]) -> str:
+    return as_text(entry.get("type"), 200) or "(no type)"
+
+
+def _summary(members: list[dict[str, Any]]) -> str:
+    if not members:
+        return ""
+    types = Counter(map(_type, members))
+    counted = ", ".join(f"{count} × {name}" for name, count in types.most_common(5))
+    return f"{len(members)} {'exception' if len(members) == 1 else 'exceptions'}: {counted}{', …' if len(types) > 5 else ''}"

@@ -1,0 +1,155 @@
+"""
+A stack as a page shows it: the crash first, the application's frames whole, runs of library frames folded. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from phtrack.inbox.grouping import frames_of, function_of, is_in_app
+from phtrack.inbox.source import Line, lines_of
+from phtrack.inbox.text import as_dict, as_int, as_list, as_text
+
+OPEN_FRAMES = 3
+"""Frames of the application that are unfolded, counted from the crash."""
+_MASKED = "$$_posthog_redacted_based_on_masking_rules_$$"
+_TOO_LONG = "$$_posthog_value_too_long_$$"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One variable or expression and what it held."""
+
+    name: str
+    value: str
+    type: str
+    remark: str
+    """Why the value is not all there is: masked, cut, not recorded; else empty."""
+    missing: bool
+    """True when `remark` stands in place of the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """One level of the stack."""
+
+    file: str
+    line: int | None
+    path: str
+    function: str
+    module: str
+    in_app: bool
+    open: bool
+    lines: list[Line]
+    values: list[Value]
+    statement: str
+    """The raised line on its own, for a frame that is folded."""
+    above: str
+    """What to say before this frame: that a cycle of frames repeats."""
+    below: str
+    """What to say after it: that frames were left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A run of library frames."""
+
+    summary: str
+    frames: list[FrameView]
+
+
+def stack_of(entry: dict[str, Any]) -> list[FrameView | Fold]:
+    """The frames of an exception, the innermost first. Nothing is folded when no frame is the application's."""
+    frames = list(reversed(frames_of(entry)))
+    if not any(is_in_app(frame) for frame in frames):
+        return [_frame(frame, opened=index == 0) for index, frame in enumerate(frames)]
+    shown: list[FrameView | Fold] = []
+    run: list[FrameView] = []
+    opened = 0
+    for frame in frames:
+        if is_in_app(frame):
+            shown += _folded(run)
+            run = []
+            opened += 1
+            shown.append(_frame(frame, opened=opened <= OPEN_FRAMES))
+        else:
+            run.append(_frame(frame, opened=False))
+    return shown + _folded(run)
+
+
+def _folded(run: list[FrameView]) -> list[FrameView | Fold]:
+    if len(run) < 2:
+        return list(run)
+    places = Counter(frame.module.partition(".")[0] or frame.file for frame in run)
+    names = [name for name, _ in places.most_common(3)]
+    more = ", …" if len(places) > 3 else ""
+    return [Fold(f"{len(run)} frames in {', '.join(names)}{more}", run)]
+
+
+def _frame(frame: dict[str, Any], *, opened: bool) -> FrameView:
+    extras = as_dict(frame.get("phtrack"))
+    lines = lines_of(frame)
+    raised = next((line for line in lines if line.raised), None)
+    return FrameView(
+        file=as_text(frame.get("filename") or frame.get("abs_path"), 500) or "<unknown>",
+        line=as_int(frame.get("lineno")),
+        path=as_text(frame.get("abs_path") or frame.get("filename"), 1_000),
+        function=function_of(frame),
+        module=as_text(frame.get("module"), 200),
+        in_app=is_in_app(frame),
+        open=opened,
+        lines=lines,
+        values=values_of(frame),
+        statement=(raised.before + raised.marked + raised.after).strip() if raised else "",
+        above=_repetition(extras),
+        below=_omission(extras),
+    )
+
+
+def _repetition(extras: dict[str, Any]) -> str:
+    repeats, cycle = as_int(extras.get("repeats")), as_int(extras.get("cycle")) or 1
+    if not repeats:
+        return ""
+    return f"… the {'next frame' if cycle == 1 else f'next {cycle} frames'} repeated {repeats:,} more times"
+
+
+def _omission(extras: dict[str, Any]) -> str:
+    omitted = as_int(extras.get("omitted"))
+    return f"… {omitted:,} {'frame' if omitted == 1 else 'frames'} left out here" if omitted else ""
+
+
+def values_of(frame: dict[str, Any]) -> list[Value]:
+    """What the frame's variables held: phtrack's own list, nearest first, else the contract's `code_variables`."""
+    own = [each for each in as_list(as_dict(frame.get("phtrack")).get("variables")) if isinstance(each, dict)]
+    if own:
+        return [_own_value(each) for each in own]
+    return [_value(name, value) for name, value in as_dict(frame.get("code_variables")).items()]
+
+
+def _own_value(variable: dict[str, Any]) -> Value:
+    value = variable.get("value")
+    name, kind = as_text(variable.get("name"), 200) or "?", as_text(variable.get("type"), 200)
+    redacted = variable.get("redacted")
+    if redacted:
+        rule = f"masked: {as_text(redacted, 200)}" if isinstance(redacted, str) else "masked"
+        return Value(name, "", kind, rule, True)
+    if value in (_MASKED, _TOO_LONG):
+        return _value(name, value, kind)
+    truncated = variable.get("truncated")
+    remarks = []
+    length = as_int(variable.get("length"))
+    if length is not None:
+        remarks.append(f"length {length:,}")
+    if truncated:
+        remarks.append(f"cut: {as_text(truncated, 100)}" if isinstance(truncated, str) else "cut")
+    return Value(name, as_text(value), kind, ", ".join(remarks), value is None and bool(remarks))
+
+
+def _value(name: str, value: Any, kind: str = "") -> Value:
+    if value == _MASKED:
+        return Value(name, "", kind, "masked", True)
+    if value == _TOO_LONG:
+        return Value(name, "", kind, "not recorded: too long", True)
+    return Value(name, as_text(value), kind, "", False)
