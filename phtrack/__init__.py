@@ -1,0 +1,197 @@
+"""
+phtrack: error tracking that explains the error.
+
+    import phtrack
+
+    phtrack.init("phc_...", host="http://127.0.0.1:8970", enable_exception_autocapture=True)
+
+The functions here act on one default client, made by `init`, or at the first call from the settings below (as in the
+`posthog` package: `phtrack.api_key = "phc_..."`). Importing does nothing: every name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from phtrack.version import VERSION, __version__
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from phtrack.arguments import BeforeSendCallback, ClientOptions
+    from phtrack.arguments import CaptureArguments as OptionalCaptureArgs
+    from phtrack.arguments import SetArguments as OptionalSetArgs
+    from phtrack.client import Client, Posthog
+    from phtrack.context import (
+        get_context_device_id,
+        get_context_distinct_id,
+        get_context_session_id,
+        get_tags,
+        identify_context,
+        new_context,
+        reset_group_properties_for_flags,
+        reset_person_properties_for_flags,
+        scoped,
+        set_capture_exception_code_variables_context,
+        set_code_variables_detect_secrets_context,
+        set_code_variables_ignore_patterns_context,
+        set_code_variables_mask_patterns_context,
+        set_code_variables_mask_url_credentials_context,
+        set_context_device_id,
+        set_context_fingerprint,
+        set_context_session,
+        set_group_properties_for_flags,
+        set_person_properties_for_flags,
+        step,
+        tag,
+    )
+    from phtrack.logging import PosthogLoggingHandler
+    from phtrack.options import DEFAULT_IGNORE_PATTERNS as DEFAULT_CODE_VARIABLES_IGNORE_PATTERNS
+    from phtrack.options import DEFAULT_MASK_PATTERNS as DEFAULT_CODE_VARIABLES_MASK_PATTERNS
+
+    _of_client = Client()
+    capture = _of_client.capture
+    capture_ai = _of_client.capture_ai
+    capture_exception = _of_client.capture_exception
+    set = _of_client.set
+    set_once = _of_client.set_once
+    alias = _of_client.alias
+    group_identify = _of_client.group_identify
+    flush = _of_client.flush
+    join = _of_client.join
+    stats = _of_client.stats
+    opt_out = _of_client.opt_out
+    opt_in = _of_client.opt_in
+    is_opted_out = _of_client.is_opted_out
+
+# --- settings of the default client, read when it is made ------------------------------------------------------------
+
+api_key: str | None = None
+project_api_key: str | None = None
+host: str | None = None
+debug: bool = False
+disabled: bool = False
+default_client: Client | None = None
+
+DEFAULT_CODE_VARIABLES_MASK_URL_CREDENTIALS = True
+DEFAULT_CODE_VARIABLES_DETECT_SECRETS = True
+
+_EVERY_CALL = ("debug", "disabled", "privacy_mode", "before_send", "enable_full_ai_capture")
+"""Settings that apply at once when they are changed here."""
+
+_NAMES = {
+    **dict.fromkeys(("Client", "Posthog"), "phtrack.client"),
+    **dict.fromkeys(
+        (
+            "get_context_device_id", "get_context_distinct_id", "get_context_session_id", "get_tags", "identify_context",
+            "new_context", "reset_group_properties_for_flags", "reset_person_properties_for_flags", "scoped",
+            "set_capture_exception_code_variables_context", "set_code_variables_detect_secrets_context",
+            "set_code_variables_ignore_patterns_context", "set_code_variables_mask_patterns_context",
+            "set_code_variables_mask_url_credentials_context", "set_context_device_id", "set_context_fingerprint",
+            "set_context_session", "set_group_properties_for_flags", "set_person_properties_for_flags", "step",
+            "tag",
+        ),
+        "phtrack.context",
+    ),
+    "PosthogLoggingHandler": "phtrack.logging",
+    "BeforeSendCallback": "phtrack.arguments",
+    "OptionalCaptureArgs": "phtrack.arguments:CaptureArguments",
+    "OptionalSetArgs": "phtrack.arguments:SetArguments",
+    "DEFAULT_CODE_VARIABLES_MASK_PATTERNS": "phtrack.options:DEFAULT_MASK_PATTERNS",
+    "DEFAULT_CODE_VARIABLES_IGNORE_PATTERNS": "phtrack.options:DEFAULT_IGNORE_PATTERNS",
+}  # fmt: skip
+"""Public name -> the module it is in (and its name there, if another)."""
+
+_CALLS = (
+    "capture", "capture_ai", "capture_exception", "set", "set_once", "alias", "group_identify", "flush", "join", "stats",
+    "opt_out", "opt_in", "is_opted_out",
+)  # fmt: skip
+"""Functions that are methods of the default client."""
+
+__all__ = sorted(  # noqa: PLE0605 - the lists above are the names
+    ["VERSION", "__version__", "init", "setup", "shutdown", *_NAMES, *_CALLS]
+)
+
+
+def init(project_api_key: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]) -> Client:
+    """
+    Make the default client, which the functions of this module act on.
+
+    Takes the options of `Client`. An earlier default client is shut down.
+
+    Raises:
+        TypeError, ValueError: an option that can't be right, with its value in the message.
+    """
+    from phtrack.client import Client
+
+    global default_client
+    client = Client(project_api_key, host, **options)
+    if default_client is not None:
+        default_client.shutdown(timeout=client.options.delivery.shutdown_timeout)
+    default_client = client
+    for name in _EVERY_CALL:
+        globals()[name] = getattr(client, name)
+    return client
+
+
+def setup() -> Client:
+    """The default client; made from this module's settings if there is none yet."""
+    if default_client is not None:
+        for name in _EVERY_CALL:
+            if name in globals() and getattr(default_client, name) != globals()[name]:
+                setattr(default_client, name, globals()[name])
+        return default_client
+    from phtrack.options import GROUP_OF
+
+    settings = {name: globals().get(name) for name in GROUP_OF}
+    # A submodule that was imported stands here under its name (`phtrack.integrations`, `phtrack.release`): no setting.
+    given = {name: value for name, value in settings.items() if value is not None and type(value) is not type(sys)}
+    key = given.pop("project_api_key", None) or api_key
+    given.pop("api_key", None)
+    return init(key, given.pop("host", None), **given)
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Deliver what waits and stop the default client. Without one, nothing happens."""
+    if default_client is not None:
+        default_client.shutdown(timeout)
+
+
+def _client_if_any() -> Client | None:
+    """The default client, if it was made or configured."""
+    return setup() if default_client is not None or api_key or project_api_key else None
+
+
+def __getattr__(name: str) -> Any:
+    where = _NAMES.get(name)
+    if where is not None:
+        from importlib import import_module
+
+        module, _, other_name = where.partition(":")
+        value = getattr(import_module(module), other_name or name)
+    elif name in _CALLS:
+        value = _forward(name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _forward(name: str) -> Any:
+    """The default client's method *name* as a function, which makes the client when it is first called."""
+    from functools import wraps
+
+    from phtrack.client import Client
+
+    @wraps(getattr(Client, name))
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return getattr(setup(), name)(*args, **kwargs)
+
+    call.__module__ = __name__
+    call.__qualname__ = name
+    return call
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

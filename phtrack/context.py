@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phtrack import _guard
+from phtrack import _guard, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,8 +77,8 @@ class Scope:
         self.person_properties: Mapping[str, Any] = _NOTHING
         """Defaults for flag evaluation."""
         self.group_properties: Mapping[str, Mapping[str, Any]] = _NOTHING
-        self.steps: Any = None
-        """The newest step, linked to the ones before it (`errors.steps`)."""
+        self.steps: steps.Cell | None = None
+        """The newest step, linked to the ones before it."""
 
     def copy(self) -> Scope:
         """An independent scope with the same content."""
@@ -101,6 +101,12 @@ def current() -> Scope | None:
 def surroundings() -> Scope | None:
     """The current scope, or outside of any context the place that holds steps and flag reads; None if nothing was noted."""
     return _scope.get() or _base.get()
+
+
+def default_client() -> Any:
+    """The client behind `phtrack`'s own functions, if it was made or configured; asked by name, since it stands above."""
+    find = getattr(sys.modules.get("phtrack"), "_client_if_any", None)
+    return find() if find is not None else None
 
 
 def change(**values: Any) -> bool:
@@ -161,7 +167,9 @@ class new_context:  # noqa: N801 - the name of the public API
 
     def __enter__(self) -> None:
         before = _scope.get()
-        scope = before.copy() if before is not None and not self._fresh else Scope()
+        # What only describes the surroundings (steps, flag reads) is inherited from outside of any context too.
+        parent = None if self._fresh else before or _base.get()
+        scope = Scope() if parent is None else parent.copy()
         if self._client is not None:
             scope.client = self._client
         scope.capture_exceptions = self._capture
@@ -198,11 +206,7 @@ def _capture_escaped(error: Exception) -> None:
     """Hand *error* to the scope's client, else to the default one if it was made; phtrack is not started by a crash."""
     with _guard.shield("capturing what left a context"):
         scope = _scope.get()
-        client = scope.client if scope is not None else None
-        if client is None:
-            package = sys.modules.get("phtrack")
-            find = getattr(package, "_client_if_any", None)
-            client = find() if find is not None else None
+        client = (scope.client if scope is not None else None) or default_client()
         if client is not None:
             client.capture_exception(error)
 
@@ -418,15 +422,33 @@ def _patterns(patterns: Any) -> tuple[str, ...] | None:
     return tuple(patterns)
 
 
-# --- flags ---------------------------------------------------------------------------------------------------------
+# --- steps and flags -----------------------------------------------------------------------------------------------
+
+
+def step(message: Any, **properties: Any) -> None:
+    """
+    Note what happens now; exceptions captured later in this context carry it (`$exception_steps`).
+
+    Args:
+        message: One line, e.g. `cart loaded`.
+        properties: Anything JSON has a form for; frozen at the call.
+
+    Works outside of a context too: then it belongs to the current thread or task. The oldest steps give way.
+    """
+    with _guard.shield("step"):
+        body = steps.make(message, properties)
+        if body is not None:
+            around = surroundings()
+            note(steps=steps.add(around.steps if around is not None else None, body))
 
 
 def note_flag_read(key: str, value: Any) -> None:
-    """Remember that flag *key* was read as *value* here; exceptions of this context carry it."""
+    """Remember that flag *key* was read as *value* here, as a step and as what exceptions of this context carry."""
     around = surroundings()
     reads = around.flag_reads if around is not None else _NOTHING
-    if reads.get(key, _NOTHING) != value:
+    if reads.get(key, _NOTHING) is not value:
         note(flag_reads={**reads, key: value})
+        step(f"flag {key}", kind="flag", value=value)
 
 
 def flag_properties() -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:

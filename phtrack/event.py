@@ -19,6 +19,20 @@ from phtrack.version import VERSION
 LIB = "phtrack"
 """Our own name in `$lib`: the server rewrites the order of exceptions for another SDK's."""
 
+MAX_EVENT_BYTES = 900 * 1024
+MAX_AI_EVENT_BYTES = 8 * 1024 * 1024
+MAX_NAME = 200
+
+RESERVED = frozenset(
+    (
+        "$exception_list", "$exception_level", "$exception_source", "$exception_type", "$exception_message", "$debug_images",
+        "$exception_handled", "$exception_types", "$exception_values", "$exception_sources", "$exception_functions",
+        "$exception_fingerprint_version", "$exception_fingerprint_record", "$exception_proposed_fingerprint",
+        "$exception_issue_id", "$exception_release", "$exception_releases", "$cymbal_errors",
+    )
+)  # fmt: skip
+"""Properties that a caller can't set on an exception: phtrack's, or the server's own (exceptions.md §2, §3)."""
+
 _SUSPICIOUS_IDS = frozenset(
     (
         "anonymous", "anonymous-user", "backend", "distinct_id", "distinctid", "email", "false", "guest", "id", "nan", "none",

@@ -25,6 +25,7 @@ class Site:
         "code_lines",
         "expressions",
         "file",
+        "grouping",
         "hideable",
         "lasti",
         "lineno",
@@ -54,6 +55,8 @@ class Site:
         """Cache of `values`: the expressions of the statement worth showing."""
         self.code_lines: Any = None
         """Free for `source`."""
+        self.grouping: Any = None
+        """Cache of the fingerprint's part of this frame."""
         self.rendering: Any = None
         """Cache of the rendering: the frame's encoded JSON without values."""
 

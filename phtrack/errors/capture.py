@@ -1,0 +1,431 @@
+"""
+Capture of an exception, on the thread that has it: decide, look, hand over.
+
+    input -> one exception -> seen before? too often? -> snapshot -> event (encoded) -> PendingException -> queue
+
+What can wait is in `report`, behind the door. A `before_send` hook must see the whole event, so that with one the rendering
+happens here as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from phtrack import _guard, context, encode, steps
+from phtrack.errors import failure
+from phtrack.errors.boundary import MANUAL, Boundary, overridden
+from phtrack.errors.pending import Draft, PendingException, add_properties, splice
+from phtrack.errors.report import Report, render
+from phtrack.errors.throttle import Buckets, Held, Throttle
+from phtrack.event import MAX_EVENT_BYTES, RESERVED
+from phtrack.frames import chain, snapshot
+from phtrack.frames.asyncchain import task_name
+from phtrack.frames.in_app import InApp
+from phtrack.frames.values import ValueSnapshot
+from phtrack.scrub import Rules, scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType, TracebackType
+
+    from phtrack.errors.failure import Sighting
+    from phtrack.options import Options
+    from phtrack.pipeline import Pipeline
+    from phtrack.scrub import Scrubber
+    from phtrack.tally import Tally
+
+_ROOM = 1_000
+"""Bytes kept free below the event limit for what the protocol adds."""
+
+
+class Caught:
+    """One failure as it was handed in."""
+
+    __slots__ = ("exception", "made_up", "stack", "tb")
+
+    def __init__(self, exception: BaseException, tb: TracebackType | None, stack: FrameType | None, made_up: bool) -> None:
+        self.exception = exception
+        self.tb = tb
+        self.stack = stack
+        """The host's frame that called, when there is no traceback."""
+        self.made_up = made_up
+        """True when something else than an exception was handed in."""
+
+
+class NotAnException(Exception):
+    """Stands in for a value that is no exception; its type and text are the value's."""
+
+
+class Errors:
+    """The exception side of one client."""
+
+    def __init__(self, options: Options, *, pipeline: Pipeline, tally: Tally) -> None:
+        self._options = options.errors
+        self._value_options = options.values
+        self._pipeline = pipeline
+        self._tally = tally
+        self._is_in_app = InApp(options.errors.project_root, options.errors.in_app_modules)
+        self._throttle = Throttle(options.errors.exception_throttle)
+        limit = options.errors
+        self._buckets = (
+            Buckets(
+                limit.exception_autocapture_bucket_size,
+                limit.exception_autocapture_refill_rate,
+                limit.exception_autocapture_refill_interval_seconds,
+            )
+            if limit.enable_exception_autocapture_rate_limiting
+            else None
+        )
+        self._scrubber = scrubber(_rules(options.values, None))
+        fingerprinting = options.errors.fingerprinting
+        self._ask: Callable[[dict[str, Any]], Any] | None = fingerprinting if callable(fingerprinting) else None
+        self._compute = fingerprinting != "server"
+
+    def capture(
+        self,
+        exception: Any,
+        about: Mapping[str, Any] | None = None,
+        *,
+        boundary: Boundary = MANUAL,
+        under: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """
+        Capture *exception* as caught at *boundary*.
+
+        Args:
+            exception: See `Client.capture_exception`.
+            about: The caller's keyword arguments; not changed.
+            under: Flag properties, of the lowest precedence.
+
+        Returns:
+            The event's uuid, or None when nothing was admitted.
+        """
+        caught = _catch(exception)
+        if caught is None:
+            _guard.say("warning", "capture_exception() without an exception, and none is being handled", every=60)
+            return None
+        try:
+            return self._capture(caught, dict(about) if about else {}, boundary, under)
+        finally:
+            # Frames refer to this one while it runs; a cycle would keep the host's objects until the next collection.
+            caught.stack = caught.tb = None
+
+    def capture_message(
+        self,
+        message: str,
+        kind: str,
+        about: Mapping[str, Any] | None = None,
+        *,
+        boundary: Boundary,
+        stack: FrameType | None,
+    ) -> str | None:
+        """
+        Capture a *message* that was reported as an error, with the *stack* of the report; *kind* stands for its type.
+        """
+        caught = Caught(NotAnException(kind, message[: chain.MAX_TEXT]), None, stack, True)
+        try:
+            return self._capture(caught, dict(about) if about else {}, boundary, None)
+        finally:
+            caught.stack = None
+
+    def _capture(
+        self, caught: Caught, about: dict[str, Any], boundary: Boundary, under: Mapping[str, Any] | None
+    ) -> str | None:
+        exception, tb = caught.exception, caught.tb
+        if not caught.made_up and failure.captured_by_posthog(exception):
+            return None
+        earlier = failure.seen(exception, tb)
+        if earlier is not None:
+            self._again(earlier, caught, about, boundary)
+            return None
+        held = self._held_back(caught, boundary)
+        if held is False:
+            self._tally.add("throttled")
+            return None
+        boundary = overridden(boundary, about) if about else boundary
+        properties = about.get("properties")
+        fingerprint = about.pop("fingerprint", None)
+        if properties:
+            about["properties"], fingerprint = _allowed(properties, fingerprint)
+        event = self._pipeline.event("$exception", under=self._under(under), **about)
+        report = self._report(caught, boundary, fingerprint, held if isinstance(held, Held) else None)
+        if self._options.log_captured_exceptions:
+            _log(exception, tb)
+        uuid: str = event["uuid"]
+        if "$exception_steps" in event["properties"]:
+            report.steps = []
+        body = self._pipeline.encode(event)
+        draft = Draft(body, report, frozenset(event["properties"]), "$process_person_profile" in event["properties"])
+        return self._hand_over(caught, uuid, draft)
+
+    def _hand_over(self, caught: Caught, uuid: str, draft: Draft) -> str | None:
+        if self._pipeline.hooks:
+            # The hooks must see it all, so it is made here and now.
+            sealed = self._finish(draft)
+            sent = None if sealed is None else self._pipeline.send(encode.loads(sealed), "errors")
+            if not caught.made_up:
+                failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, None))
+            return sent
+        pending = PendingException(uuid, draft, self._finish)
+        if not caught.made_up:
+            failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, pending))
+        return uuid if self._pipeline.put(pending, "errors") else None
+
+    def _held_back(self, caught: Caught, boundary: Boundary) -> Held | bool:
+        kind = type(caught.exception)
+        if boundary.automatic and self._buckets is not None and not self._buckets.passes(kind.__name__):
+            return False
+        tail = chain.tail_of(caught.tb)
+        if tail is not None:
+            code = tail.tb_frame.f_code
+            return self._throttle.passes((kind, id(code), tail.tb_lasti), code)
+        stack = caught.stack
+        if stack is None:
+            return self._throttle.passes((kind,), kind)
+        return self._throttle.passes((kind, id(stack.f_code), stack.f_lasti), stack.f_code)
+
+    def _report(self, caught: Caught, boundary: Boundary, fingerprint: Any, held: Held | None) -> Report:
+        scope = context.surroundings()
+        hide = self._scrubber if scope is None else self._scrubber_in(scope)
+        return Report(
+            snapshot=self._snapshot(caught, scope, hide),
+            boundary=boundary,
+            scrubber=hide,
+            is_in_app=self._is_in_app,
+            steps=steps.collect(scope.steps, self._options.max_exception_steps_bytes) if scope is not None else [],
+            fingerprint=_first(
+                fingerprint, scope.fingerprint if scope is not None else None, _class_fingerprint(caught.exception)
+            ),
+            compute_fingerprint=self._compute,
+            held=held,
+            task=task_name(),
+        )
+
+    def _snapshot(self, caught: Caught, scope: context.Scope | None, hide: Scrubber) -> snapshot.Snapshot:
+        show = self._value_options.capture_exception_code_variables
+        if scope is not None and scope.values is not None:
+            show = scope.values
+        take = ValueSnapshot(time_ms=self._value_options.code_variables_time_ms, scrubber=hide).take if show else None
+        taken = snapshot.take(
+            caught.exception,
+            caught.tb,
+            max_frames=self._options.max_frames,
+            is_in_app=self._is_in_app,
+            take_values=take,
+            own_stack=caught.stack,
+        )
+        if caught.made_up:
+            link = taken.pictures[0].link
+            link.type, link.text = caught.exception.args
+            link.module = None
+        return taken
+
+    def _scrubber_in(self, scope: context.Scope) -> Scrubber:
+        """The scrubber of the options, as the context overrides them."""
+        if (
+            scope.mask_patterns is None
+            and scope.ignore_patterns is None
+            and scope.mask_url_credentials is None
+            and scope.detect_secrets is None
+        ):
+            return self._scrubber
+        return scrubber(_rules(self._value_options, scope))
+
+    def _under(self, under: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Flag properties: what was passed, and the flags that were read in this context."""
+        scope = context.surroundings()
+        if scope is None or not scope.flag_reads:
+            return under
+        reads = {f"$feature/{key}": value for key, value in scope.flag_reads.items()}
+        active = sorted(key for key, value in scope.flag_reads.items() if value)
+        return {**reads, **({"$active_feature_flags": active} if active else {}), **(under or {})}
+
+    # --- the same failure again ------------------------------------------------------------------------------------
+
+    def _again(self, earlier: Sighting, caught: Caught, about: dict[str, Any], boundary: Boundary) -> None:
+        """Another sighting of a captured failure: what it adds is kept while the event still waits, else it is counted."""
+        boundary = overridden(boundary, about)
+        self._tally.add("merged")
+        pending = earlier.pending
+        if pending is None:
+            return
+        report = self._report(caught, boundary, about.pop("fingerprint", None), None)
+        properties = about.get("properties")
+        extra, _ = _allowed(properties, None) if properties else ({}, None)
+        fresh = self._pipeline.event("$exception", **{**about, "properties": extra})
+
+        def change(draft: Draft) -> None:
+            before = draft.report
+            before.merged.append({"type": report.snapshot.pictures[0].link.type, "source": boundary.source or "manual"})
+            if boundary.handled is False and before.boundary.handled is not False:
+                before.boundary = boundary
+            if _says_more(report.snapshot, before.snapshot):
+                before.snapshot = report.snapshot
+            if before.fingerprint is None:
+                before.fingerprint = report.fingerprint
+            if len(report.steps) > len(before.steps) and before.steps:
+                before.steps = report.steps
+            _identify(draft, fresh)
+            add_properties(draft, fresh["properties"])
+
+        if not pending.enrich(change):
+            earlier.pending = None
+
+    # --- behind the door -------------------------------------------------------------------------------------------
+
+    def _finish(self, draft: Draft) -> bytes | None:
+        """The bytes of a draft: rendered, scrubbed, shrunk to fit; None if it can't be made to fit (counted)."""
+        room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
+        if room < 20_000:
+            draft.event = _without_large_properties(draft.event)
+            room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
+        rendered = render(draft.report, room, ask=self._ask)
+        if rendered.given_up:
+            self._tally.add("shrunk")
+        if rendered.found:
+            self._tally.add("scrubbed")
+        body = splice(draft.event, rendered.body)
+        if len(body) > MAX_EVENT_BYTES:
+            self._pipeline.too_large("$exception", len(body))
+            return None
+        return body
+
+    def close(self) -> None:
+        """Nothing is held beyond the queue."""
+
+    def reset_after_fork(self) -> None:
+        """A child throttles for itself."""
+        self._throttle.reset_after_fork()
+        if self._buckets is not None:
+            self._buckets.reset_after_fork()
+
+
+# --- what was handed in --------------------------------------------------------------------------------------------
+
+
+def _catch(given: Any) -> Caught | None:
+    """What to capture, from any input (exceptions.md §4.2); None if there is nothing."""
+    if given is None:
+        given = sys.exc_info()
+        if given[1] is None:
+            return None
+    if type(given) is tuple and len(given) == 3 and chain.isinstance_static(given[1], BaseException):
+        tb = given[2]
+        return _caught(given[1], tb if type(tb).__name__ == "traceback" else chain.traceback_of(given[1]))
+    if chain.isinstance_static(given, BaseException):
+        return _caught(given, chain.traceback_of(given))
+    if type(given) is tuple and given == (None, None, None):
+        return None
+    stack = snapshot.caller_of_phtrack()
+    kind = given if isinstance(given, type) else type(given)
+    return Caught(NotAnException(chain.type_name(kind), _said_by(given)), None, stack, True)
+
+
+def _caught(exception: BaseException, tb: TracebackType | None) -> Caught:
+    return Caught(exception, tb, snapshot.caller_of_phtrack() if tb is None else None, False)
+
+
+def _said_by(value: Any) -> str:
+    """The text of a value that is no exception, bounded."""
+    if isinstance(value, type):
+        return chain.type_name(value)
+    try:
+        return chain.exact_text(str(value))[: chain.MAX_TEXT]
+    except (Exception, SystemExit, GeneratorExit):
+        return "<broken repr>"
+
+
+def _allowed(properties: Any, fingerprint: Any) -> tuple[dict[str, Any], Any]:
+    """The caller's properties without the reserved ones, and the fingerprint that may be among them."""
+    if not isinstance(properties, dict):
+        return properties, fingerprint
+    kept = {}
+    for key, value in properties.items():
+        if key == "$exception_fingerprint":
+            fingerprint = fingerprint if fingerprint is not None else value
+        elif key in RESERVED:
+            _guard.say("debug", "%s can't be set by the caller of capture_exception(); ignored", key, every=60)
+        else:
+            kept[key] = value
+    return kept, fingerprint
+
+
+def _first(*candidates: Any) -> Any:
+    """The first that is a usable fingerprint: a non-empty text, or a list of texts."""
+    for one in candidates:
+        if isinstance(one, str) and one:
+            return one
+        if isinstance(one, (list, tuple)) and one and all(isinstance(part, str) for part in one):
+            return list(one)
+    return None
+
+
+def _class_fingerprint(exception: BaseException) -> Any:
+    """`__fingerprint__` of the exception's class or of itself, if it is plain data."""
+    own = dict.get(chain.instance_dict(exception), "__fingerprint__")
+    if own is not None:
+        return own
+    for kind in type(exception).__mro__:
+        if "__fingerprint__" in kind.__dict__:
+            return kind.__dict__["__fingerprint__"]
+    return None
+
+
+def _rules(options: Any, scope: context.Scope | None) -> Rules:
+    """Scrubbing rules of the options, overridden by the context's."""
+    from phtrack.options import DEFAULT_IGNORE_PATTERNS, DEFAULT_MASK_PATTERNS
+
+    def pick(name: str, default: Any) -> Any:
+        inside = getattr(scope, name) if scope is not None else None
+        if inside is not None:
+            return inside
+        given = getattr(options, f"code_variables_{name}")
+        return given if given is not None else default
+
+    return Rules(
+        mask_patterns=tuple(pick("mask_patterns", DEFAULT_MASK_PATTERNS)),
+        ignore_patterns=tuple(pick("ignore_patterns", DEFAULT_IGNORE_PATTERNS)),
+        mask_url_credentials=pick("mask_url_credentials", True),
+        detect_secrets=pick("detect_secrets", True),
+    )
+
+
+def _log(exception: BaseException, tb: TracebackType | None) -> None:
+    _guard.say("error", "captured exception", exc_info=(type(exception), exception, tb))
+
+
+# --- enriching -----------------------------------------------------------------------------------------------------
+
+
+def _says_more(new: snapshot.Snapshot, old: snapshot.Snapshot) -> bool:
+    """True if *new* has more exceptions, or a longer stack of the same ones."""
+    if len(new.pictures) != len(old.pictures):
+        return len(new.pictures) > len(old.pictures)
+    return len(new.pictures[0].levels) > len(old.pictures[0].levels)
+
+
+def _identify(draft: Draft, fresh: dict[str, Any]) -> None:
+    """Give a personless draft the user whom the later sighting knows."""
+    if not draft.personless or "$process_person_profile" in fresh["properties"]:
+        return
+    event = encode.loads(draft.event)
+    event["distinct_id"] = fresh["distinct_id"]
+    properties = event.pop("properties")
+    properties.pop("$process_person_profile", None)
+    draft.event = encode.dumps({**event, "properties": properties})
+    draft.keys = frozenset(properties)
+    draft.personless = False
+
+
+def _without_large_properties(event: bytes) -> bytes:
+    """*event* with a marker in place of each property of more than 10 KB."""
+    decoded = encode.loads(event)
+    properties = decoded.pop("properties")
+    kept = {}
+    for key, value in properties.items():
+        size = len(encode.dumps(value))
+        kept[key] = value if size <= 10_000 else f"<{size} bytes left out>"
+    return encode.dumps({**decoded, "properties": kept})
+
+

@@ -1,0 +1,120 @@
+"""
+One failure, one event: is this exception, or one that it came from, a failure that was captured before?
+
+    exception -> sighting of an earlier capture, or None
+
+The identity is the exception object itself (the mark is in its own `__dict__`, which every exception has) and where its
+traceback stood at the time: the same object that travels on outward, is logged on the way and raised again is one failure;
+a singleton that is raised anew is another. A wrapper counts as the failure it wraps when it says so (`raise X from e`), or
+when it was raised by a `raise` statement in the very code that caught the other; an unrelated error inside an `except` block
+is its own failure.
+"""
+
+from __future__ import annotations
+
+import dis
+from typing import TYPE_CHECKING, Any
+
+from phtrack.frames import chain
+
+if TYPE_CHECKING:
+    from types import CodeType, TracebackType
+
+_MARK = "__phtrack_sighting__"
+_POSTHOG_MARK = "__posthog_exception_captured"
+_RAISE = dis.opmap["RAISE_VARARGS"]
+_MAX_CHAIN = 50
+
+
+class Sighting:
+    """What an exception remembers of having been captured. Holds no frame and no traceback."""
+
+    __slots__ = ("head", "head_at", "pending", "tail_at", "uuid")
+
+    def __init__(self, uuid: str, tb: TracebackType | None, pending: Any) -> None:
+        self.uuid = uuid
+        self.pending = pending
+        """The event while it can still be enriched, or None."""
+        self.head = id(tb)
+        self.head_at = _at(tb)
+        self.tail_at = _at(chain.tail_of(tb))
+
+
+def _at(tb: TracebackType | None) -> tuple[int, int] | None:
+    return None if tb is None else (id(tb.tb_frame.f_code), tb.tb_lasti)
+
+
+def mark(exception: BaseException, sighting: Sighting) -> None:
+    """Let *exception* remember that it was captured."""
+    dict.__setitem__(chain.instance_dict(exception), _MARK, sighting)
+
+
+def seen(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+    """The earlier capture of this failure, of *exception* itself or of what it wraps; None for a new failure."""
+    sighting = _own(exception, tb)
+    if sighting is not None:
+        return sighting
+    inner = _wrapped(exception, tb)
+    for _ in range(_MAX_CHAIN):
+        if inner is None:
+            return None
+        inner_tb = chain.traceback_of(inner)
+        sighting = _own(inner, inner_tb)
+        if sighting is not None:
+            return sighting
+        inner = _wrapped(inner, inner_tb)
+    return None
+
+
+def captured_by_posthog(exception: BaseException) -> bool:
+    """True if the `posthog` package, used beside us, has reported it."""
+    return bool(dict.get(chain.instance_dict(exception), _POSTHOG_MARK) is True)
+
+
+def _own(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+    sighting = dict.get(chain.instance_dict(exception), _MARK)
+    if type(sighting) is not Sighting:
+        return None
+    return sighting if _same_raise(sighting, tb) else None
+
+
+def _same_raise(sighting: Sighting, tb: TracebackType | None) -> bool:
+    """
+    True if the traceback that was captured is still the inner part of *tb*, and what came before it is travel, not a new raise.
+
+    A traceback grows outward: entries are put in front of it. If the last entry in front of the old head is a `raise` at the
+    place where the exception was first raised, somebody raised the same object anew.
+    """
+    if sighting.head_at is None or tb is None:
+        return sighting.head_at is None and tb is None
+    before = None
+    while tb is not None:
+        if id(tb) == sighting.head and _at(tb) == sighting.head_at:
+            return before is None or _at(before) != sighting.tail_at
+        before = tb
+        tb = tb.tb_next
+    return False
+
+
+def _wrapped(exception: BaseException, tb: TracebackType | None) -> BaseException | None:
+    """What *exception* is a wrapper of, or None."""
+    cause = chain.cause_of(exception)
+    if cause is not None:
+        return cause
+    other = chain.context_of(exception)
+    if other is None or not raised_while_handling(tb, chain.traceback_of(other)):
+        return None
+    return other
+
+
+def raised_while_handling(tb: TracebackType | None, other: TracebackType | None) -> bool:
+    """True if the raise that *tb* ends with is a `raise` statement in the code that caught what *other* belongs to."""
+    raised = chain.tail_of(tb)
+    if raised is None or other is None or raised.tb_frame is not other.tb_frame:
+        return False
+    return is_raise(raised.tb_frame.f_code, raised.tb_lasti)
+
+
+def is_raise(code: CodeType, lasti: int) -> bool:
+    """True if the instruction at *lasti* is a `raise` statement's."""
+    return 0 <= lasti < len(code.co_code) and code.co_code[lasti] == _RAISE

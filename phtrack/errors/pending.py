@@ -1,0 +1,87 @@
+"""
+An exception's event between its capture and its bytes.
+
+    event (encoded) + snapshot + boundary -> PendingException in the queue -> seal() -> the event's JSON
+
+While it waits it can be enriched by a later sighting of the same failure. `seal` renders it, on whatever thread needs the
+bytes, scrubs it, fingerprints it and shrinks it to fit; then nothing of the snapshot is kept.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from phtrack import _guard, encode
+from phtrack.seams import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phtrack.errors.report import Report
+
+
+@dataclass(slots=True)
+class Draft:
+    """All that an exception's event will be made of; plain data."""
+
+    event: bytes
+    """The event without what `report` adds; its JSON ends with the `properties` object."""
+    report: Report
+    keys: frozenset[str] = field(default_factory=frozenset)
+    """Names of the properties that `event` has."""
+    personless: bool = False
+
+
+class PendingException(Envelope):
+    """The envelope of an exception, rendered when its bytes are asked for."""
+
+    __slots__ = ("_draft", "_finish", "_lock")
+
+    def __init__(self, uuid: str, draft: Draft, finish: Callable[[Draft], bytes | None]) -> None:
+        """
+        Args:
+            finish: Turns a draft into the event's bytes; None if it was given up, which it has counted.
+        """
+        super().__init__(uuid, "$exception", None)
+        self._draft: Draft | None = draft
+        self._finish = finish
+        self._lock = allocate_lock()
+
+    def seal(self) -> bytes | None:
+        """The event's bytes. Rendered once; an internal failure gives up the event, not its neighbours."""
+        with self._lock:
+            draft = self._draft
+            if draft is not None:
+                self._draft = None
+                try:
+                    with _guard.quiet():
+                        self.body = self._finish(draft)
+                except Exception as error:
+                    _guard.swallowed("rendering an exception", error)
+            return self.body
+
+    def enrich(self, change: Callable[[Draft], None]) -> bool:
+        """Let *change* edit the draft; False if it is sealed and gone."""
+        with self._lock:
+            if self._draft is None:
+                return False
+            change(self._draft)
+            return True
+
+
+def splice(event: bytes, extra: bytes) -> bytes:
+    """*event* with the members of the JSON object *extra* added to its `properties`, which end it."""
+    if extra == b"{}":
+        return event
+    head = event[:-2]
+    return head + (b"" if head.endswith(b"{") else b",") + extra[1:-1] + b"}}"
+
+
+def add_properties(draft: Draft, properties: dict[str, Any]) -> None:
+    """Fill properties that the event does not have yet."""
+    fresh = {key: value for key, value in properties.items() if key not in draft.keys}
+    if fresh:
+        draft.event = splice(draft.event, encode.dumps(fresh))
+        draft.keys = draft.keys | fresh.keys

@@ -1,0 +1,260 @@
+"""
+From a snapshot to what an `$exception` event says; runs behind the door.
+
+    Report -> exception list (scrubbed, encoded) + type, message, level, source, fingerprint, steps -> one JSON object
+
+When that is too large it is made again with less, in the order of the wire contract (exceptions.md §7), and the event says
+what was given up. Type, message and the frames around the crash are always kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from phtrack import encode
+from phtrack.errors import grouping
+from phtrack.frames import values
+from phtrack.frames.chain import MAX_TEXT
+from phtrack.frames.render import FULL, Detail, FrameRenderer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phtrack.errors.boundary import Boundary
+    from phtrack.errors.throttle import Held
+    from phtrack.fingerprint import Fingerprint
+    from phtrack.frames.site import Site
+    from phtrack.frames.snapshot import Level, Picture, Snapshot
+    from phtrack.scrub import Scrubber
+
+
+@dataclass(slots=True)
+class Report:
+    """What the capture knows, as plain data."""
+
+    snapshot: Snapshot
+    boundary: Boundary
+    scrubber: Scrubber
+    is_in_app: Callable[[Site], bool]
+    steps: list[bytes] = field(default_factory=list)
+    """Steps, oldest first, each a JSON object."""
+    fingerprint: Any = None
+    """An explicit one (str or list), or None."""
+    compute_fingerprint: bool = True
+    """False leaves grouping to the server."""
+    held: Held | None = None
+    """What the throttle held back before this one."""
+    task: str | None = None
+    """Name of the asyncio task."""
+    awaited_by: list[Any] = field(default_factory=list)
+    merged: list[dict[str, Any]] = field(default_factory=list)
+    """Later sightings of the same failure: boundary source and exception type of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of giving up."""
+
+    said: str
+    detail: Detail
+    entries: int = 1000
+    steps: bool = True
+    text: int = MAX_TEXT
+
+
+_BARE = Detail(values=False, library_context=False, app_context=False, max_frames=20)
+LADDER = (
+    Rung("", FULL),
+    Rung("values", Detail(values=False)),
+    Rung("context of library frames", Detail(values=False, library_context=False)),
+    Rung("all context", Detail(values=False, library_context=False, app_context=False)),
+    Rung("middle frames", _BARE),
+    Rung("nested exceptions after the 10th", _BARE, entries=10),
+    Rung("nested exceptions after the 2nd", _BARE, entries=2),
+    Rung("steps", _BARE, entries=2, steps=False),
+    Rung("most of the messages", replace(Rung("", _BARE, entries=1, steps=False), text=1000)),
+)
+"""What is given up, first to last; each rung includes the ones before it."""
+
+
+class Rendered:
+    """The members that an exception's event gets, and how it came out."""
+
+    __slots__ = ("body", "found", "given_up")
+
+    def __init__(self, body: bytes, given_up: list[str], found: list[str]) -> None:
+        self.body = body
+        """A JSON object."""
+        self.given_up = given_up
+        """What was left out to fit, in words; empty when nothing was."""
+        self.found = found
+        """Rules that hid something."""
+
+
+def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | None = None) -> Rendered:
+    """
+    Everything `$exception...` of the event, in at most *room* bytes if that can be done at all.
+
+    Args:
+        ask: The application's own fingerprint function; gets the event's exception properties as a dict.
+    """
+    found: list[str] = []
+    renderer = FrameRenderer(report.is_in_app, report.scrubber)
+    shown = _values(report, found)
+    print_ = _fingerprint(report)
+    given_up: list[str] = []
+    body = b"{}"
+    for rung in LADDER:
+        if rung.said:
+            given_up.append(rung.said)
+        body = _object(report, renderer, shown, print_, rung, given_up, found, ask)
+        if len(body) <= room:
+            break
+    return Rendered(body, given_up, sorted(set(found)))
+
+
+def _object(
+    report: Report,
+    renderer: FrameRenderer,
+    shown: dict[int, Any],
+    print_: Fingerprint | None,
+    rung: Rung,
+    given_up: list[str],
+    found: list[str],
+    ask: Callable[[dict[str, Any]], Any] | None,
+) -> bytes:
+    entries = [
+        _entry(report, renderer, shown, index, picture, rung, found)
+        for index, picture in enumerate(report.snapshot.pictures[: rung.entries])
+    ]
+    first = report.snapshot.pictures[0]
+    about: dict[str, Any] = {
+        "$exception_type": first.link.type,
+        "$exception_message": report.scrubber.text(first.link.value()[: rung.text]),
+    }
+    if report.boundary.level is not None:
+        about["$exception_level"] = report.boundary.level
+    if report.boundary.source is not None:
+        about["$exception_source"] = report.boundary.source
+    listed = b"[" + b",".join(entries) + b"]"
+    if ask is not None:
+        print_ = _asked(ask, about, listed) or print_
+    if print_ is not None:
+        about["$exception_fingerprint"] = print_.value
+    why = _about_the_event(report, print_, given_up, found)
+    if why:
+        about["phtrack"] = why
+    body = encode.dumps(about)[:-1] + b',"$exception_list":' + listed
+    if report.steps and rung.steps:
+        body += b',"$exception_steps":[' + b",".join(_scrubbed_steps(report, found)) + b"]"
+    return body + b"}"
+
+
+def _entry(
+    report: Report,
+    renderer: FrameRenderer,
+    shown: dict[int, Any],
+    index: int,
+    picture: Picture,
+    rung: Rung,
+    found: list[str],
+) -> bytes:
+    link = picture.link
+    entry: dict[str, Any] = {"type": link.type, "value": report.scrubber.text(link.value()[: rung.text], found)}
+    if link.module is not None:
+        entry["module"] = link.module
+    if index == 0 and report.snapshot.thread_id is not None:
+        entry["thread_id"] = report.snapshot.thread_id
+    entry["mechanism"] = _mechanism(report.boundary, index, picture)
+    frames = [
+        renderer.frame(level, shown.get(id(level)), rung.detail) for level in _kept(picture.levels, rung.detail.max_frames)
+    ]
+    body = encode.dumps(entry)
+    if not frames:
+        return body
+    return body[:-1] + b',"stacktrace":{"type":"raw","frames":[' + b",".join(frames) + b"]}}"
+
+
+def _kept(levels: list[Level], limit: int | None) -> list[Level]:
+    if limit is None or len(levels) <= limit:
+        return levels
+    head = limit // 4
+    return levels[:head] + levels[head - limit :]
+
+
+def _mechanism(boundary: Boundary, index: int, picture: Picture) -> dict[str, Any]:
+    link = picture.link
+    mechanism: dict[str, Any] = {"exception_id": index}
+    if index == 0:
+        if boundary.mechanism is not None:
+            mechanism["type"] = boundary.mechanism
+        if boundary.handled is not None:
+            mechanism["handled"] = boundary.handled
+    else:
+        mechanism["parent_id"] = link.parent
+        mechanism["type"] = "chained"
+        mechanism["source"] = link.relation
+    mechanism["synthetic"] = picture.synthetic
+    if picture.is_group:
+        mechanism["is_exception_group"] = True
+    if link.errno is not None:
+        mechanism["meta"] = {"errno": {"number": link.errno}}
+    return mechanism
+
+
+def _values(report: Report, found: list[str]) -> dict[int, Any]:
+    """id of a level -> its rendered values; the event's budget is spent from each crash frame outward."""
+    shown: dict[int, Any] = {}
+    budget = values.RenderBudget()
+    for picture in report.snapshot.pictures:
+        for level in reversed(picture.levels):
+            if level.values:
+                variables, richer, notes = values.render(level.values, report.scrubber, budget)
+                found.extend(notes)
+                if variables or richer:
+                    shown[id(level)] = (variables, richer)
+    return shown
+
+
+def _fingerprint(report: Report) -> Fingerprint | None:
+    if report.fingerprint is not None:
+        return grouping.explicit(report.fingerprint)
+    if not report.compute_fingerprint:
+        return None
+    return grouping.fingerprint_of(report.snapshot, report.is_in_app, report.scrubber)
+
+
+def _asked(ask: Callable[[dict[str, Any]], Any], about: dict[str, Any], listed: bytes) -> Fingerprint | None:
+    """The application's own answer; a failing one leaves it to us."""
+    answer = ask({**about, "$exception_list": encode.loads(listed)})
+    return None if answer is None else grouping.explicit(answer)
+
+
+def _about_the_event(
+    report: Report, print_: Fingerprint | None, given_up: list[str], found: list[str]
+) -> dict[str, Any]:
+    """The event's own `phtrack` property: why it is as it is."""
+    why: dict[str, Any] = {}
+    if print_ is not None:
+        why["fingerprint"] = {"rule": print_.rule, "parts": print_.parts}
+    if report.held is not None:
+        why["held_back"] = {"count": report.held.count, "since": report.held.since}
+    if report.merged:
+        why["merged"] = report.merged
+    if report.task:
+        why["task"] = report.task
+    if report.awaited_by:
+        why["awaited_by"] = report.awaited_by
+    if given_up:
+        why["given_up"] = given_up
+    if found:
+        why["scrubbed"] = sorted(set(found))
+    omitted = sum(picture.link.omitted for picture in report.snapshot.pictures)
+    if omitted:
+        why["omitted_exceptions"] = omitted
+    return why
+
+
+def _scrubbed_steps(report: Report, found: list[str]) -> list[bytes]:
+    return [encode.dumps(report.scrubber.value(encode.loads(step), found)) for step in report.steps]

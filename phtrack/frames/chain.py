@@ -1,0 +1,243 @@
+"""
+From one exception to the list of all that belong to it: causes, contexts, members of groups.
+
+    exception -> walk -> Links, the caught one first, parents before children
+
+A `Link` holds the live exception only until the snapshot is taken; what it says about it (type, text, notes, errno) is plain
+data. The only user code that runs is `str(exception)`. Order, relations and caps: wire contract, exceptions.md §4.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_LINKS = 50
+MAX_MEMBERS = 1000
+"""Group members looked at in all."""
+MAX_TEXT = 10_000
+"""Characters of an exception's value, notes included."""
+MAX_NOTES_TEXT = 3_000
+
+# The descriptors of the builtin types themselves: a subclass that overrides these names is not asked.
+_dict_of = BaseException.__dict__["__dict__"].__get__
+_cause_of = BaseException.__dict__["__cause__"].__get__
+_context_of = BaseException.__dict__["__context__"].__get__
+_suppresses = BaseException.__dict__["__suppress_context__"].__get__
+traceback_of = BaseException.__dict__["__traceback__"].__get__
+_args_of = BaseException.__dict__["args"].__get__
+_qualname_of = type.__dict__["__qualname__"].__get__
+_module_of = type.__dict__["__module__"].__get__
+_mro_of = type.__dict__["__mro__"].__get__
+_errno_of = OSError.__dict__["errno"].__get__
+_Group: Any = getattr(builtins, "BaseExceptionGroup", None)
+
+_PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+class Link:
+    """One exception of a chain."""
+
+    __slots__ = ("errno", "exception", "is_group", "module", "notes", "omitted", "parent", "relation", "text", "type")
+
+    def __init__(self, exception: BaseException, parent: int | None, relation: str | None) -> None:
+        kind = type(exception)
+        self.exception: BaseException | None = exception
+        """The live object; whoever takes the snapshot sets it to None."""
+        self.parent = parent
+        """Index of the link this one hangs on, None for the first."""
+        self.relation = relation
+        """`cause`, `context` or `member`; None for the first."""
+        self.type = type_name(kind)
+        self.module = module_name(kind)
+        self.notes = notes_of(exception)
+        self.text = text_of(exception)
+        self.errno = _errno(exception)
+        self.is_group = is_group(exception)
+        self.omitted = 0
+        """Members or causes left out because the list was full."""
+
+    def value(self) -> str:
+        """The text with the notes below it, each on its own line."""
+        if not self.notes:
+            return self.text
+        notes = "\n".join(self.notes)[:MAX_NOTES_TEXT]
+        return f"{self.text[: MAX_TEXT - len(notes) - 1]}\n{notes}"
+
+
+def walk(exception: BaseException, limit: int = MAX_LINKS) -> list[Link]:
+    """
+    All links of *exception*: itself, then depth first its cause or context, then its members.
+
+    Each object appears once. At most *limit* links; iterative, so that a deep chain can't overflow the stack.
+    """
+    links: list[Link] = []
+    seen: set[int] = set()
+    members_left = MAX_MEMBERS
+    waiting: list[tuple[BaseException, int | None, str | None]] = [(exception, None, None)]
+    while waiting:
+        one, parent, relation = waiting.pop()
+        if id(one) in seen:
+            continue
+        if len(links) >= limit:
+            if parent is not None:
+                links[parent].omitted += 1
+            continue
+        seen.add(id(one))
+        index = len(links)
+        links.append(Link(one, parent, relation))
+        below = _below(one)
+        if members_left > 0:
+            members = _members(one)[:members_left]
+            members_left -= len(members)
+            waiting.extend((member, index, "member") for member in reversed(members))
+        if below is not None:
+            waiting.append((below[0], index, below[1]))
+    return links
+
+
+def _below(exception: BaseException) -> tuple[BaseException, str] | None:
+    """The exception this one came from, and how, as Python prints it."""
+    cause = _cause_of(exception)
+    if _suppresses(exception):
+        return (cause, "cause") if cause is not None else None
+    context = _context_of(exception)
+    return (context, "context") if context is not None else None
+
+
+def cause_of(exception: BaseException) -> BaseException | None:
+    """What *exception* was raised from with `from`, or None."""
+    cause: BaseException | None = _cause_of(exception)
+    return cause
+
+
+def context_of(exception: BaseException) -> BaseException | None:
+    """What was being handled when *exception* was raised, unless that is suppressed."""
+    context: BaseException | None = None if _suppresses(exception) else _context_of(exception)
+    return context
+
+
+def instance_dict(exception: BaseException) -> dict[str, Any]:
+    """The exception's own `__dict__`, whatever its class says about that name."""
+    found: dict[str, Any] = _dict_of(exception)
+    return found
+
+
+def is_group(exception: BaseException) -> bool:
+    """True for an exception group, also of the backport package."""
+    return isinstance_static(exception, _Group) or isinstance_static(exception, _backport())
+
+
+def isinstance_static(value: object, kind: Any) -> bool:
+    """`isinstance` that asks neither `__class__` nor a metaclass."""
+    return kind is not None and kind in _mro_of(type(value))
+
+
+def _backport() -> Any:
+    return getattr(sys.modules.get("exceptiongroup"), "BaseExceptionGroup", None)
+
+
+def _members(exception: BaseException) -> list[BaseException]:
+    members: Any = ()
+    if isinstance_static(exception, _Group):
+        members = _Group.__dict__["exceptions"].__get__(exception)
+    elif isinstance_static(exception, _backport()):
+        members = dict.get(instance_dict(exception), "_exceptions", ())
+    if type(members) not in (tuple, list):
+        return []
+    return [one for one in members if isinstance_static(one, BaseException)]
+
+
+# --- names and texts -----------------------------------------------------------------------------------------------
+
+
+def type_name(kind: type) -> str:
+    """A class's qualified name, read past its metaclass; never empty."""
+    try:
+        name = _qualname_of(kind)
+    except Exception:
+        name = None
+    return exact_text(name)[:300] or "Exception" if isinstance(name, str) else "Exception"
+
+
+def module_name(kind: type) -> str | None:
+    """A class's module, None for builtins or when it lies about it."""
+    try:
+        name = _module_of(kind)
+    except Exception:
+        return None
+    if not isinstance(name, str) or name == "builtins":
+        return None
+    return exact_text(name)[:300] or None
+
+
+def exact_text(text: str) -> str:
+    """*text* as an exact `str`: a subclass might have methods of its own."""
+    return text if type(text) is str else str.__str__(text)
+
+
+def text_of(exception: BaseException) -> str:
+    """
+    What the exception says: a truthy text attribute `message` or `detail`, else `str(exception)`; at most `MAX_TEXT` characters.
+
+    A `__str__` that fails in any way gives the type's name with its plain arguments, or `<broken repr>`.
+    """
+    for name in ("message", "detail"):
+        said = _static_text(exception, name)
+        if said:
+            return _cut(said)
+    try:
+        return _cut(exact_text(str(exception)))
+    except (Exception, SystemExit, GeneratorExit):
+        return _cut(_plain_repr(exception))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
+
+
+def _static_text(exception: BaseException, name: str) -> str | None:
+    """A `str` attribute of the instance or its class, read without running a property."""
+    value = dict.get(instance_dict(exception), name)
+    if value is None:
+        for kind in _mro_of(type(exception)):
+            if name in kind.__dict__:
+                value = kind.__dict__[name]
+                break
+    return exact_text(value) if isinstance_static(value, str) else None
+
+
+def _plain_repr(exception: BaseException) -> str:
+    args = _args_of(exception)
+    if type(args) is tuple and all(type(one) in _PLAIN for one in args):
+        shown = ", ".join(repr(one[:200] if type(one) in (str, bytes) else one) for one in args[:20])
+        return f"{type_name(type(exception))}({shown})"
+    return "<broken repr>"
+
+
+def notes_of(exception: BaseException) -> tuple[str, ...]:
+    """What `add_note` added, texts only."""
+    notes = dict.get(instance_dict(exception), "__notes__")
+    if type(notes) not in (list, tuple):
+        return ()
+    return tuple(exact_text(note)[:MAX_NOTES_TEXT] for note in list(notes)[:100] if isinstance_static(note, str))
+
+
+def _errno(exception: BaseException) -> int | None:
+    if not isinstance_static(exception, OSError):
+        return None
+    number = _errno_of(exception)
+    return number if type(number) is int else None
+
+
+def tail_of(tb: TracebackType | None) -> TracebackType | None:
+    """The innermost entry of a traceback: where the exception was raised."""
+    if tb is None:
+        return None
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return tb

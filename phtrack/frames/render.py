@@ -1,0 +1,147 @@
+"""
+From a `Picture` to the JSON of an exception's stack; runs behind the door.
+
+    Level -> the frame's facts (source window, names, statement, expression: cached on its Site as bytes) + its values
+          -> one JSON object
+
+What never changes for a site is scrubbed and encoded once per set of scrubbing rules. `Detail` says how much is shown: a
+shrinking event is rendered again with less.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from phtrack import encode
+from phtrack.frames import location, source, statement
+from phtrack.frames.chain import exact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phtrack.frames.site import Site
+    from phtrack.frames.snapshot import Level
+    from phtrack.scrub import Scrubber
+
+MAX_RENDERINGS = 4
+"""Renderings kept per site: one per set of scrubbing rules."""
+MAX_STATEMENT = 2_000
+"""Characters of a statement that travel."""
+
+
+class Detail:
+    """How much of a stack is shown; each attribute is given up in the order of the wire contract (exceptions.md §7)."""
+
+    __slots__ = ("app_context", "library_context", "max_frames", "values")
+
+    def __init__(
+        self, *, values: bool = True, library_context: bool = True, app_context: bool = True, max_frames: int | None = None
+    ) -> None:
+        self.values = values
+        self.library_context = library_context
+        self.app_context = app_context
+        self.max_frames = max_frames
+        """Frames kept from either end of each stack together; None keeps all."""
+
+
+FULL = Detail()
+
+
+class FrameRenderer:
+    """Renders frames by one set of scrubbing rules."""
+
+    def __init__(self, is_in_app: Callable[[Site], bool], scrubber: Scrubber) -> None:
+        self._is_in_app = is_in_app
+        self._scrubber = scrubber
+
+    def frame(self, level: Level, values: tuple[dict[str, Any], list[dict[str, Any]]] | None, detail: Detail) -> bytes:
+        """
+        The JSON object of one frame.
+
+        Args:
+            values: `code_variables` and the richer list, as `frames.values` renders them; None or empty without.
+        """
+        site = level.site
+        in_app = self._is_in_app(site)
+        with_context = detail.app_context if in_app else detail.library_context
+        body = self._fixed(site, in_app) if with_context else encode.dumps(self._describe(site, in_app, context=False))
+        extras: dict[str, Any] = {}
+        if level.repeats:
+            extras["repeats"] = level.repeats
+            extras["cycle"] = level.cycle
+        if level.omitted:
+            extras["omitted"] = level.omitted
+        variables: dict[str, Any] = {}
+        if values is not None and detail.values:
+            variables, richer = values
+            if richer:
+                extras["variables"] = richer
+        return _join(body, extras, variables)
+
+    def _fixed(self, site: Site, in_app: bool) -> bytes:
+        """What never changes for *site*, encoded; ends with the object under `phtrack`."""
+        cache = site.rendering
+        if cache is None:
+            cache = site.rendering = {}
+        key = (self._scrubber, in_app)
+        body: bytes | None = cache.get(key)
+        if body is None:
+            body = encode.dumps(self._describe(site, in_app, context=True))
+            if len(cache) >= MAX_RENDERINGS:
+                cache.clear()
+            cache[key] = body
+        return body
+
+    def _describe(self, site: Site, in_app: bool, *, context: bool) -> dict[str, Any]:
+        frame: dict[str, Any] = {
+            "platform": "python",
+            "filename": location.filename_of(site) or "<unknown>",
+            "function": exact_text(site.code.co_name) or "<unknown>",
+        }
+        abs_path = location.abs_path_of(site)
+        if abs_path:
+            frame["abs_path"] = abs_path
+        if site.module:
+            frame["module"] = site.module
+        if site.lineno is not None and site.lineno > 0:
+            frame["lineno"] = site.lineno
+        frame["in_app"] = in_app
+        hide = self._scrubber.source
+        window = source.window(site) if context else None
+        if window is not None:
+            before, line, after = window
+            frame["pre_context"] = [hide(one) for one in before]
+            frame["context_line"] = hide(line)
+            frame["post_context"] = [hide(one) for one in after]
+        frame["phtrack"] = self._details(site) if in_app and context else {}
+        return frame
+
+    def _details(self, site: Site) -> dict[str, Any]:
+        """What phtrack knows beyond the wire contract, for frames of the application."""
+        details: dict[str, Any] = {"qualname": statement.qualname_of(site)}
+        found = statement.statement_of(site)
+        if found is None:
+            return details
+        text = found.text
+        hidden = self._scrubber.source(text[:MAX_STATEMENT])
+        details["statement"] = hidden
+        details["statement_lineno"] = found.first_line
+        if found.expression is not None:
+            details["position"] = list(found.expression)
+            if hidden == text and found.expression_text:
+                details["expression"] = found.expression_text
+        return details
+
+
+def _join(body: bytes, extras: dict[str, Any], variables: dict[str, Any]) -> bytes:
+    """Add *extras* to the `phtrack` object that ends *body*, and `code_variables` after it, without encoding it again."""
+    if not extras and not variables:
+        return body
+    ends = body[:-2]  # ...,"phtrack":{   or   ...,"phtrack":{"qualname":"x"
+    if extras:
+        inner = encode.dumps(extras)[1:-1]
+        ends += inner if ends.endswith(b"{") else b"," + inner
+    ends += b"}"
+    if variables:
+        ends += b',"code_variables":' + encode.dumps(variables)
+    return ends + b"}"

@@ -1,0 +1,71 @@
+"""
+Steps (breadcrumbs) as data: what happened before an exception, oldest given up first.
+
+A list of steps is a chain of immutable cells, newest first, so that a context that is copied shares its past and goes its own
+way from there. Each step is encoded when it is made. Shape and budget: wire contract, exceptions.md §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from phtrack import _guard, encode, event
+
+MAX_KEPT_BYTES = 65_536
+"""Bytes a chain may grow to before its older part is cut off; what an event carries is bounded by its own option."""
+MAX_STEP_BYTES = 32_768
+MAX_MESSAGE = 2_000
+
+
+class Cell:
+    """One step and the ones before it."""
+
+    __slots__ = ("before", "body", "count", "total")
+
+    def __init__(self, body: bytes, before: Cell | None) -> None:
+        self.body = body
+        """The step as a JSON object."""
+        self.before = before
+        self.total: int = len(body) + 1 + (before.total if before is not None else 0)
+        """Bytes of this step and all before it."""
+        self.count: int = 1 + (before.count if before is not None else 0)
+
+
+def make(message: Any, properties: Mapping[str, Any]) -> bytes | None:
+    """The JSON object of a step that happens now; None if it alone is over the budget."""
+    text = message if type(message) is str else str(message)
+    step: dict[str, Any] = {"$message": text[:MAX_MESSAGE], "$timestamp": event.now_text()}
+    for name, value in properties.items():
+        if name in step:
+            _guard.once("warning", "a step can't have a property named %s; it is left out", name)
+        else:
+            step[name] = value
+    body = encode.dumps(step)
+    if len(body) > MAX_STEP_BYTES:
+        _guard.say("warning", "a step of %d bytes is over the limit and was left out", len(body), every=60)
+        return None
+    return body
+
+
+def add(chain: Cell | None, body: bytes) -> Cell:
+    """*chain* with one more step; its older half is forgotten when it grew over `MAX_KEPT_BYTES`."""
+    cell = Cell(body, chain)
+    if cell.total <= MAX_KEPT_BYTES:
+        return cell
+    kept: Cell | None = None
+    for one in collect(cell, MAX_KEPT_BYTES // 2):
+        kept = Cell(one, kept)
+    return kept if kept is not None else Cell(body, None)
+
+
+def collect(chain: Cell | None, budget: int) -> list[bytes]:
+    """The newest steps whose JSON array fits into *budget* bytes, oldest first."""
+    found: list[bytes] = []
+    room = budget - 2
+    while chain is not None and room >= len(chain.body):
+        found.append(chain.body)
+        room -= len(chain.body) + 1
+        chain = chain.before
+    found.reverse()
+    return found
