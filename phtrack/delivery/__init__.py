@@ -1,0 +1,200 @@
+"""
+Delivery: everything between an admitted event and its end.
+
+    put(envelope) -> lane -> batch -> Transport -> delivered | spooled | dropped, with the reason counted
+
+What goes in is `phtrack.seams.Envelope`; what comes out is requests, counters and `on_error`. How an event is made and what
+is in it stays out: bytes are joined, never re-encoded. Importing this loads no network library, starts no thread and opens
+no file; each comes with the first need for it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from phtrack import _guard, _process
+from phtrack.delivery.policy import Circuit
+from phtrack.delivery.report import Report
+from phtrack.delivery.sender import Sender
+
+if TYPE_CHECKING:
+    from phtrack.options import DeliveryOptions
+    from phtrack.seams import Clock, Envelope, Lane, Transport
+    from phtrack.tally import Tally
+
+__all__ = ["Delivery"]
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+
+
+class Delivery:
+    """
+    The delivery of one client.
+
+    All methods are safe from any thread and never raise. Counters are in the `Tally` it was given: for every event that `put`
+    answered True to, ``admitted`` goes up, and one of ``delivered``, ``spooled`` and ``dropped:<reason>`` follows; for one it
+    answered False to, only ``dropped:<reason>``.
+    """
+
+    def __init__(
+        self,
+        options: DeliveryOptions,
+        *,
+        api_key: str,
+        host: str,
+        tally: Tally,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """
+        Args:
+            host: The ingestion host, without trailing slash.
+            transport: Default: HTTP to *host*.
+            clock: Default: the machine's. One with a true attribute `manual` stands still by itself, so that no thread is
+                started: `step`, `flush` and `close` take the turns, and waiting moves the clock (`phtrack.testing.FakeClock`).
+        """
+        self._options = options
+        self._tally = tally
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        if transport is None:
+            from phtrack.delivery.http import HttpTransport
+
+            transport = HttpTransport(options, api_key=api_key, host=host, clock=self._clock)
+        self._transport = transport
+        self._circuit = Circuit()
+        self._report = Report(tally, options.on_error)
+        self._ready = False
+        self._closed = False
+        self._direct = options.sync_mode or not options.send
+        main = self._sender("events", ("errors", "events"), options.protocol)
+        self._senders: dict[Lane, Sender] = {"events": main, "errors": main}
+        _process.on_fork(self)
+
+    def _sender(self, route: Any, lanes: Any, protocol: str) -> Sender:
+        return Sender(
+            route,
+            lanes,
+            self._options,
+            protocol=protocol,
+            transport=self._transport,
+            clock=self._clock,
+            circuit=self._circuit,
+            report=self._report,
+        )
+
+    # --- the facade ------------------------------------------------------------------------------------------------
+
+    def put(self, envelope: Envelope, lane: Lane = "events") -> bool:
+        """
+        Admit one event. Costs about a microsecond, blocks only with ``overflow="block"`` and in ``sync_mode``.
+
+        Returns:
+            False when it was dropped at the door: no room, too large, or closed. The reason is counted.
+        """
+        try:
+            if not self._ready:
+                self._get_ready()
+            sender = self._senders.get(lane) or self._add_sender(lane)
+            if self._direct:
+                return self._put_directly(sender, envelope, lane)
+            return sender.put(envelope, lane)
+        except Exception as error:
+            self._tally.add("dropped:internal_error", lane=lane)
+            _guard.swallowed("delivery", error)
+            return False
+
+    def flush(self, timeout: float | None = 10) -> bool:
+        """
+        Send what waits now without regard to thresholds, and wait for its end, *timeout* seconds at most (None: no limit).
+
+        Returns:
+            True when it has ended, delivered or not: `stats` and `on_error` tell. With nothing waiting there is no network
+            traffic. False at once when called from `on_error`, which can't wait for the thread it runs in.
+        """
+        try:
+            deadline = None if timeout is None else self._clock.monotonic() + timeout
+            begun = [(one, targets) for one in self._each() if (targets := one.flush_begin()) is not None]
+            ends = [one.flush_end(targets, deadline) for one, targets in begun]
+            return all(ends)
+        except Exception as error:
+            _guard.swallowed("flush", error)
+            return False
+
+    def close(self, timeout: float | None = None) -> None:
+        """
+        Deliver what waits, for *timeout* seconds at most, then spool or count the rest. Idempotent; later `put` answers False.
+
+        Without *timeout* it lasts until everything is delivered or the server has failed all attempts of a batch. Called from
+        `on_error`, it goes on in another thread.
+        """
+        try:
+            self._closed = True
+            deadline = None if timeout is None else self._clock.monotonic() + timeout
+            for sender in self._each():
+                sender.close_begin(deadline)
+            for sender in self._each():
+                sender.close_end()
+            self._transport.close()
+        except Exception as error:
+            _guard.swallowed("close", error)
+
+    def stats(self) -> dict[str, Any]:
+        """
+        What is under way: per lane ``queued`` (events), ``queued_bytes`` and ``pending`` (queued or travelling), and
+        ``last_error`` as text, or None.
+        """
+        lanes: dict[str, Any] = {}
+        for sender in self._each():
+            lanes.update(sender.pending())
+        last = self._report.last_error
+        return {"lanes": lanes, "last_error": None if last is None else f"{type(last).__name__}: {last}"}
+
+    def step(self) -> float:
+        """One turn of each route in this thread; seconds until the next may have something to do (infinity: unknown)."""
+        return min(sender.step() for sender in self._each())
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def _put_directly(self, sender: Sender, envelope: Envelope, lane: Lane) -> bool:
+        """No queue: `sync_mode` delivers here and now, ``send=False`` nowhere."""
+        if self._options.send:
+            return sender.deliver_now(envelope, lane)
+        if self._closed:
+            self._report.dropped("closed", [envelope], [lane])
+            return False
+        self._tally.add("admitted", lane=lane)
+        self._tally.add("dropped:send_off", lane=lane)
+        return True
+
+    def _each(self) -> list[Sender]:
+        return list(dict.fromkeys(self._senders.values()))
+
+    def _add_sender(self, lane: Lane) -> Sender:
+        if lane != "ai":
+            raise ValueError(f"lane must be events, errors or ai, got {lane!r}")
+        return self._senders.setdefault("ai", self._sender("ai", ("ai",), "v0"))
+
+    def _get_ready(self) -> None:
+        self._ready = True
+        _process.on_exit(self)
+
+    def at_exit(self) -> None:
+        """The process ends: one bounded close, without a word."""
+        self._report.level = "debug"
+        self.close(self._options.shutdown_timeout)
+
+    def reset_after_fork(self) -> None:
+        """In a child process: the events, threads and connections are the parent's."""
+        self._tally.reset_after_fork()
+        self._transport.reset_after_fork()
+        self._circuit = Circuit()
+        for sender in self._each():
+            sender.circuit = self._circuit
+            sender.reset_after_fork()
+        self._ready = False

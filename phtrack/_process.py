@@ -1,0 +1,164 @@
+"""
+The turning points in the life of a process: it forks, it ends, or it is a child of `multiprocessing` that ends.
+
+Whoever holds threads, locks or connections registers here and is told; the hooks of the interpreter are set once, at the
+first registration. Objects are held weakly: registering keeps nothing alive.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from typing import Any, Protocol
+
+from phtrack import _guard
+
+
+class Forks(Protocol):
+    """Something that must start afresh in a child process."""
+
+    def reset_after_fork(self) -> None:
+        """Called in the child, before any other code of it. Take no lock of the parent's; replace them."""
+        ...
+
+
+class Exits(Protocol):
+    """Something that wants a last word."""
+
+    def at_exit(self) -> None:
+        """Called once when the process ends in an orderly way. Must be bounded; may raise nothing."""
+        ...
+
+
+class Dies(Protocol):
+    """Something that wants to know what a child of `multiprocessing` died of."""
+
+    def at_child_death(self, error: BaseException) -> None:
+        """Called in the child, before `at_exit`, with the exception that ends it."""
+        ...
+
+
+# A dict keeps the order of registration, which a WeakSet does not.
+_forks: dict[int, weakref.ref[Any]] = {}
+_exits: dict[int, weakref.ref[Any]] = {}
+_deaths: dict[int, weakref.ref[Any]] = {}
+_hooked: set[str] = set()
+_CHILD_UTILS = ("multiprocessing.util", "billiard.util")
+
+
+def on_fork(obj: Forks) -> None:
+    """Have ``obj.reset_after_fork()`` called in every child process, as long as *obj* lives."""
+    if "fork" not in _hooked:
+        _hooked.add("fork")
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
+    _remember(_forks, obj)
+
+
+def on_exit(obj: Exits) -> None:
+    """Have ``obj.at_exit()`` called when the process ends, also in children of `multiprocessing`, which skip `atexit`."""
+    if "exit" not in _hooked:
+        _hooked.add("exit")
+        import atexit
+
+        atexit.register(_at_exit)
+    _remember(_exits, obj)
+    _follow_children()
+
+
+def on_child_death(obj: Dies) -> None:
+    """Have ``obj.at_child_death(error)`` called in a child of `multiprocessing` that an exception ends."""
+    on_fork(_children)
+    _remember(_deaths, obj)
+    _follow_children()
+
+
+def _remember(registry: dict[int, weakref.ref[Any]], obj: Any) -> None:
+    key = id(obj)
+
+    def forget(ref: weakref.ref[Any]) -> None:
+        if registry.get(key) is ref:
+            registry.pop(key, None)
+
+    registry[key] = weakref.ref(obj, forget)
+
+
+def _living(registry: dict[int, weakref.ref[Any]]) -> list[Any]:
+    return [obj for ref in list(registry.values()) if (obj := ref()) is not None]
+
+
+def _after_fork() -> None:
+    _guard.reset_after_fork()
+    for obj in _living(_forks):
+        try:
+            obj.reset_after_fork()
+        except Exception as error:
+            _guard.swallowed("the child's start", error)
+    if _exits or _deaths:
+        _follow_children()
+
+
+def _at_exit() -> None:
+    for obj in _living(_exits):
+        try:
+            obj.at_exit()
+        except Exception as error:
+            _guard.swallowed("the exit", error)
+        except BaseException:
+            # Ctrl-C while we say goodbye. `at_exit` has put its own house in order; a traceback here helps nobody.
+            pass
+
+
+# --- children of multiprocessing ------------------------------------------------------------------------------------
+
+
+class _Children:
+    """The anchor of our entries in `multiprocessing.util`, whose registries hold weakly."""
+
+    def reset_after_fork(self) -> None:
+        """Nothing of its own to reset."""
+
+
+_children = _Children()
+
+
+def _follow_children() -> None:
+    """
+    Ask `multiprocessing`, where the application uses it, to tell us of its children's end.
+
+    A child ends with `os._exit` after running its finalizers. They are cleared when the child starts its work, after
+    everything imported or forked is in place, so that we enter twice: now, for a child that is at work already, and from
+    the callback that runs right after the clearing. Never imports `multiprocessing`.
+    """
+    for name in _CHILD_UTILS:
+        util = sys.modules.get(name)
+        if util is None:
+            continue
+        try:
+            util.register_after_fork(_children, lambda _, util=util: _add_finalizer(util))
+            _add_finalizer(util)
+        except Exception as error:
+            _guard.swallowed("multiprocessing's hooks", error)
+
+
+def _add_finalizer(util: Any) -> None:
+    process = sys.modules.get(util.__name__.replace(".util", ".process"))
+    if process is None or getattr(process.current_process(), "_parent_pid", None) is None:
+        return  # the main process has atexit
+    for finalizer in list(util._finalizer_registry.values()):
+        if getattr(finalizer, "_callback", None) is _child_ends:
+            return
+    util.Finalize(None, _child_ends, exitpriority=100)
+
+
+def _child_ends() -> None:
+    # Finalizers run in the `finally` around the child's work, so that what ends it is the exception being handled.
+    error = sys.exc_info()[1]
+    if error is not None and not isinstance(error, (SystemExit, GeneratorExit)):
+        for obj in _living(_deaths):
+            try:
+                obj.at_child_death(error)
+            except Exception as failure:
+                _guard.swallowed("a child's death", failure)
+    _at_exit()

@@ -1,0 +1,80 @@
+"""
+Threads and locks of the operating system, also where gevent or eventlet replaced those of Python.
+
+The sending thread is a real one in every program: a greenlet would starve behind a busy loop, and a lock that belongs to
+one hub can't wake another. Callers hold our locks for a few lines without switching, so that greenlets may share them.
+What waits in the caller's thread (`flush`) must let other greenlets run, and does: see `wait`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from _thread import allocate_lock as _allocate_lock
+from _thread import start_new_thread as _start_new_thread
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _thread import LockType
+    from collections.abc import Callable
+
+POLL = 0.005
+"""Seconds between looks, where waiting must not block a greenlet's thread."""
+
+
+def patched_by() -> str | None:
+    """`gevent` or `eventlet` when it replaced Python's threads, else None. Imports neither."""
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return "gevent"
+    eventlet = sys.modules.get("eventlet.patcher")
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        return "eventlet"
+    return None
+
+
+def _original(name: str, ours: Any) -> Any:
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None:
+        return gevent.get_original("_thread", name)
+    eventlet = sys.modules.get("eventlet.patcher")
+    if eventlet is not None:
+        return getattr(eventlet.original("_thread"), name)
+    return ours
+
+
+def new_lock() -> LockType:
+    """A lock of the operating system."""
+    lock: LockType = _original("allocate_lock", _allocate_lock)()
+    return lock
+
+
+def start_thread(target: Callable[[], None], name: str) -> None:
+    """
+    Run *target* in a daemon thread of the operating system.
+
+    Raises:
+        RuntimeError: no thread can be started (any more).
+    """
+    if patched_by() is None:
+        import threading
+
+        threading.Thread(target=target, name=name, daemon=True).start()
+    else:
+        _original("start_new_thread", _start_new_thread)(target, ())
+
+
+def wait(lock: LockType, seconds: float | None) -> bool:
+    """
+    Acquire *lock*, which another thread releases; True if that happened within *seconds* (None: no limit).
+
+    Interruptible by signals, and friendly to greenlets.
+    """
+    if patched_by() is None:
+        return lock.acquire(True, -1 if seconds is None else min(max(seconds, 0.0), 1e6))
+    end = None if seconds is None else time.monotonic() + seconds
+    while not lock.acquire(False):
+        if end is not None and time.monotonic() >= end:
+            return False
+        time.sleep(POLL)
+    return True
