@@ -1,0 +1,210 @@
+"""
+The values of one event's frames, taken on the thread that raised.
+
+One `ValueSnapshot` per event holds the budgets and the memo over all its frames; `take` is called crash frame first.
+What it gives is plain data for `render`. Nothing of it refers to a frame or an object of the user.
+"""
+
+from __future__ import annotations
+
+import sys
+from sys import getrefcount
+from time import perf_counter_ns
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from phtrack import _guard
+from phtrack.frames.values.expressions import LOCAL, evaluate
+from phtrack.frames.values.formatter import Formatter
+from phtrack.frames.values.node import MASKED, MISSING, Node
+from phtrack.frames.values.select import CO_OPTIMIZED, fast_names, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+    from phtrack.frames.site import Site
+    from phtrack.frames.values.select import Plan
+
+VARIABLE, EXPRESSION, NOTE = "variable", "expression", "note"
+"""Kinds of what is taken; the value of a note is a text about what was not."""
+
+SOURCE_NS = 20_000_000
+"""Nanoseconds that one event may spend on the source of sites met for the first time; later frames of it go without."""
+
+Taken = tuple[tuple[str, Any, str], ...]
+"""(name or text, value, kind) in order of nearness. The value is a scalar or a `Node`."""
+
+
+class Names(Protocol):
+    """What the snapshot asks of the scrubber: decisions by name, which it caches."""
+
+    def masks(self, name: str) -> str | None:
+        """The rule that hides what is called *name*; None if none does."""
+        ...
+
+    def ignores(self, name: str) -> bool:
+        """True if what is called *name* is left out."""
+        ...
+
+
+class ValueSnapshot:
+    """Takes the values of the frames of one event. Not for several threads; `close` it when all frames are taken."""
+
+    __slots__ = ("_clock", "_formatter", "_left", "_left_for_source", "_scrubber", "_spent")
+
+    def __init__(
+        self, time_ms: float, scrubber: Names, clock: Callable[[], int] = perf_counter_ns
+    ) -> None:
+        """
+        Args:
+            time_ms: Milliseconds of formatting for the whole event.
+            clock: Nanoseconds that never go back.
+        """
+        self._clock = clock
+        self._scrubber = scrubber
+        self._left = int(time_ms * 1_000_000)
+        self._left_for_source = SOURCE_NS
+        self._formatter = Formatter(scrubber, clock)
+        self._spent = False
+
+    def take(self, frame: FrameType, site: Site) -> Taken:
+        """
+        The values of *frame*, which stands at *site*.
+
+        Returns:
+            Plain data for `render`, nearest first; () once a budget of the event has ended, after one note that said so.
+
+        Never raises. Runs no code of the user, and leaves the frame as it was.
+        """
+        if self._spent:
+            return ()
+        start = self._clock()
+        names: Any = None
+        try:
+            plan = site.expressions
+            if plan is None:
+                plan = self._plan(site, start)
+                start = self._clock()
+            self._formatter.deadline = start + self._left
+            names = frame.f_locals
+            return self._take(frame, plan, names)
+        except (RecursionError, MemoryError):
+            return (("", "not recorded: the stack or the memory was at its end", NOTE),)
+        except Exception as error:
+            _guard.swallowed("values", error)
+            return (("", "not recorded: internal error", NOTE),)
+        finally:
+            # Up to Python 3.12 a function's `f_locals` is a copy that the frame keeps, and with it every value, also those
+            # that a running function deletes later. Nobody else has this copy: take out what we caused to be in it.
+            if type(names) is dict and getrefcount(names) == _OWN_REFERENCES and frame.f_code.co_flags & CO_OPTIMIZED:
+                _release(names, frame.f_code)
+            self._left -= self._clock() - start
+
+    def close(self) -> None:
+        """Let go of the objects that were read (their ids were in use until now)."""
+        self._formatter.close()
+
+    def _plan(self, site: Site, start: int) -> Plan:
+        """Make the plan of a site that is met for the first time; reading source has a budget of its own."""
+        with_source = self._left_for_source > 0
+        plan = make_plan(site, with_source=with_source)
+        if with_source:
+            site.expressions = plan
+        self._left_for_source -= self._clock() - start
+        return plan
+
+    def _take(self, frame: FrameType, plan: Plan, mapping: Any) -> Taken:
+        if plan.scrubber is not self._scrubber:
+            _decide(plan, self._scrubber)
+        shown, names = plan.view
+        get = _getter(mapping)
+        taken: list[tuple[str, Any, str]] = []
+        if shown:
+            values = evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins))
+            self._take_shown(shown, values, taken)
+        formatter = self._formatter
+        why = formatter.exhausted()
+        left = len(names)
+        if why is None:
+            for name, rule in names:
+                value = get(name, MISSING)
+                left -= 1
+                if value is MISSING:
+                    continue
+                if rule is not None:
+                    taken.append((name, Node(MASKED, "", rule), VARIABLE))
+                    continue
+                taken.append((name, formatter.read(value), VARIABLE))
+                if not left & 3 and (why := formatter.exhausted()) is not None:
+                    break
+        if why is not None:
+            self._spent = True
+            taken.append(("", f"{left} more variables of this frame, and those of the frames around it: {why}", NOTE))
+        return tuple(taken)
+
+    def _take_shown(self, shown: Any, values: list[Any], taken: list[tuple[str, Any, str]]) -> None:
+        """The expressions of the statement; where one has no value, the longest beginning of it that has."""
+        for text, step, bases, kind, rule in shown:
+            value = values[step]
+            if value is MISSING:
+                for text, step in bases:  # noqa: B020, PLW2901
+                    value = values[step]
+                    if value is not MISSING:
+                        break
+                else:
+                    continue
+            if rule is not None:
+                taken.append((text, Node(MASKED, "", rule), kind))
+            elif kind is VARIABLE or not _says_its_name(value):
+                taken.append((text, self._formatter.read(value), kind))
+
+
+def _decide(plan: Plan, scrubber: Names) -> None:
+    """Decide once per site and scrubber which names are masked or left out, so that a capture needn't."""
+    masks, ignores = scrubber.masks, scrubber.ignores
+    shown = []
+    for one in plan.shown:
+        if ignores(one.names[0] if one.names else one.text):
+            continue
+        rule = next((rule for name in one.names if (rule := masks(name)) is not None), None)
+        # A beginning that is a local of a function stands among the names anyway.
+        bases = tuple(base for base in one.bases if not (plan.fast and plan.steps[base[1]].code == LOCAL))
+        is_variable = one.is_name and plan.steps[one.step].code == LOCAL
+        shown.append((one.text, one.step, bases, VARIABLE if is_variable else EXPRESSION, rule))
+    names = tuple((name, masks(name)) for name in plan.names if not ignores(name))
+    plan.view = (tuple(shown), names)
+    plan.scrubber = scrubber
+
+
+def _says_its_name(value: Any) -> bool:
+    """True for functions, classes and modules: in an expression their name says it all."""
+    kind = type(value)
+    return kind is FunctionType or kind is BuiltinFunctionType or kind is ModuleType or issubclass(kind, type)
+
+
+def _getter(names: Any) -> Callable[[str, Any], Any]:
+    """`get` of a frame's names; a class body may have somebody's own mapping, which isn't asked."""
+    kind = type(names)
+    if kind is dict or kind is _FrameLocals:
+        return names.get  # type: ignore[no-any-return]
+    if issubclass(kind, dict):
+        return lambda name, otherwise: dict.get(names, name, otherwise)
+    return lambda name, otherwise: otherwise
+
+
+def _release(names: dict[str, Any], code: CodeType) -> None:
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        return  # a debugger writes such a copy back into the function
+    for name in fast_names(code):
+        names.pop(name, None)
+
+
+def _count_own_references() -> int:
+    names = sys._getframe().f_locals
+    return getrefcount(names)
+
+
+_FrameLocals = (lambda: type(sys._getframe().f_locals))()
+"""`dict`, or since Python 3.13 a view of the frame."""
+_OWN_REFERENCES = _count_own_references()
