@@ -82,11 +82,13 @@ def _dumps_plain(value: Any) -> bytes:
 
 def _odd(value: Any) -> Any:
     """The encoder's question about a type it doesn't know: one level of cleaning, it asks again for what is inside."""
-    kind = type(value)
-    convert = _CONVERT.get(kind)
-    if convert is not None:
+    convert = _CONVERT.get(type(value))
+    if convert is None:
+        return _convert_by_base(value)
+    try:
         return convert(value)
-    return _convert_by_base(value)
+    except Exception:
+        return None
 
 
 def _clean(value: Any, depth: int, above: set[int]) -> Any:
@@ -105,8 +107,7 @@ def _clean(value: Any, depth: int, above: set[int]) -> Any:
         return _clean_items(value, dict.items(value), depth, above)
     if isinstance(value, _SEQUENCES):
         return _clean_sequence(value, depth, above)
-    convert = _CONVERT.get(kind)
-    plain = convert(value) if convert is not None else _convert_by_base(value)
+    plain = _odd(value)
     if plain is None or plain is value:
         return None
     if id(value) in above:
@@ -183,8 +184,7 @@ def _bytes(value: Any) -> str | None:
 
 
 def _decimal(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return float(value) if value.is_finite() else None
 
 
 def _seconds(value: dt.timedelta) -> float:
