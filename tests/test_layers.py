@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[int, str] = {
     -1: "_guard version",
     0: "options arguments seams wire _process",
-    1: "scrub fingerprint encode event tally release request",
+    1: "scrub fingerprint encode event steps tally release request",
     2: "context frames http capture_v1",
     3: "errors flags delivery",
     4: "pipeline groups identity surveys flag_calls hooks logging",
