@@ -1,0 +1,15 @@
+"""What stands in the place of a secret (wire contract, redaction markers), and how a hit is written down."""
+
+from __future__ import annotations
+
+MARKER = "$$_posthog_redacted_based_on_masking_rules_$$"
+"""Stands for a value, or a part of a text, that a rule has hidden."""
+TOO_LONG = "$$_posthog_value_too_long_$$"
+"""Stands for data that was not looked at, because a limit was reached."""
+CIRCULAR = "<circular ref>"
+"""Stands for a container that is inside itself."""
+
+
+def key_marker(n: int) -> str:
+    """Stands for the *n*-th mapping key, counted from 0, that could itself be a secret."""
+    return f"$$_posthog_redacted_key_{n}_$$"

@@ -1,0 +1,90 @@
+"""
+The order in which the rules look at a text, a line of source, and a statement.
+
+    `Scrubber` -> here -> `text`, `formats`, `sql`, `source`
+
+Texts without any secret are the rule, so each step begins with the cheapest test that clears it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from phtrack.scrub import formats, names, source, sql
+from phtrack.scrub import text as texts
+from phtrack.scrub.marks import MARKER
+
+if TYPE_CHECKING:
+    from phtrack.scrub import Scrubber
+
+
+def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") -> str:
+    """Running text, known as *name*."""
+    rules = scrubber.rules
+    original = text
+    if rules.mask_url_credentials and "@" in text or "://" in text:
+        if rules.mask_url_credentials:
+            text = texts.url_credentials(text, found)
+    low = text.lower()
+    if texts.STEM.search(low) is not None:
+        text = texts.auth_schemes(text, low, found)
+        if sql.STATEMENT.search(text) is not None:
+            text = _with_statement(scrubber, text, found)
+        text = texts.named_values(text, scrubber.masks, found)
+        text = texts.duplicate_keys(text, scrubber.masks, found)
+    elif "basic" in low:
+        text = texts.auth_schemes(text, low, found)
+    if rules.detect_secrets:
+        text = _by_format(text, found)
+        if text is original and len(text) >= formats.MIN_RANDOM and formats.is_random(text) and not names.is_id(name):
+            found.append("random")
+            return MARKER
+    return text
+
+
+def _by_format(text: str, found: list[str]) -> str:
+    text = formats.pem(text, found)
+    text = formats.formats(text, found)
+    return formats.cards(text, found)
+
+
+def _with_statement(scrubber: Scrubber, text: str, found: list[str]) -> str:
+    """A text in which a SQL statement begins: an error message of a database or an ORM, a log line."""
+    begin = sql.STATEMENT.search(text)
+    if begin is None:
+        return text
+    end = text.find("]\n[parameters:", begin.start())
+    end = len(text) if end < 0 else end
+    holders: set[int] = set()
+    statement = sql.sql(text[begin.start() : end], scrubber.masks, lambda one, _: one, found, holders)
+    return text[: begin.start()] + statement + sql.parameters(text[end:], holders, found)
+
+
+def scrub_sql(scrubber: Scrubber, statement: str, found: list[str]) -> str:
+    """A statement that is known to be SQL."""
+    return sql.sql(statement, scrubber.masks, lambda one, hits: scrub_text(scrubber, one, hits), found)
+
+
+_SQL_LITERAL = re.compile(r"\s*(?:select|insert|update|delete|replace|merge|create|alter|with|set|grant)\s", re.IGNORECASE)
+
+
+def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
+    """A line or a statement of Python."""
+
+    def inside(text: str, hits: list[str]) -> str:
+        if _SQL_LITERAL.match(text) is not None:
+            return scrub_sql(scrubber, text, hits)
+        return scrub_text(scrubber, text, hits)
+
+    line = source.source(line, scrubber.masks, inside, found)
+    # What is left: a line inside a longer string, which looks like code here.
+    if scrubber.rules.mask_url_credentials:
+        line = texts.url_credentials(line, found)
+    if scrubber.rules.detect_secrets:
+        line = _by_format(line, found)
+        piece = line.strip(" \t\r\n\"'\\,")
+        if len(piece) >= formats.MIN_RANDOM and formats.is_random(piece):
+            found.append("random")
+            return line.replace(piece, MARKER)
+    return line
