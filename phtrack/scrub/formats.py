@@ -17,64 +17,60 @@ from phtrack.scrub.marks import MARKER
 _START = r"(?<![A-Za-z0-9_-])"
 """For beginnings that ordinary words can end with: `task-...` is no `sk-...`."""
 
-FORMATS: tuple[tuple[str, str], ...] = (
-    ("jwt", r"eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4}"),
-    ("aws_access_key_id", r"(?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA)[A-Z0-9]{16,}"),
-    ("anthropic", r"sk-ant-[A-Za-z0-9_-]{16,}"),
-    ("openai", _START + r"sk-(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{20,}"),
-    ("hugging_face", _START + r"hf_[A-Za-z0-9]{34,}"),
-    ("google_api_key", r"AIza[A-Za-z0-9_-]{35,}"),
-    ("google_oauth", r"ya29\.[A-Za-z0-9_.-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}|" + _START + r"1//0[A-Za-z0-9_-]{20,}"),
-    ("digitalocean", r"do[opr]_v1_[a-f0-9]{64,}"),
-    ("stripe", r"(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{20,}"),
-    ("square", r"sq0[a-z]{3}-[A-Za-z0-9_-]{22,}"),
-    ("github", r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{20,}"),
-    ("gitlab", r"gl(?:pat|ptt|rt|soat|dt|cbt|ft)-[A-Za-z0-9_-]{20,}"),
-    ("grafana", r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8,}|glc_[A-Za-z0-9+/=]{32,}"),
-    ("slack", r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}"),
-    ("slack_webhook", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/-]{10,}"),
-    ("discord_webhook", r"discord(?:app)?\.com/api/webhooks/\d+/[A-Za-z0-9_-]{20,}"),
-    ("discord", _START + r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}"),
-    ("telegram", _START + r"(?:bot)?\d{8,10}:[A-Za-z0-9_-]{35,}"),
-    ("twilio", _START + r"SK[a-f0-9]{32,}"),
-    ("sendgrid", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43,}"),
-    ("mailgun", _START + r"key-[a-f0-9]{32,}"),
-    ("mailchimp", _START + r"[a-f0-9]{32}-us\d{1,2}"),
-    ("npm", r"npm_[A-Za-z0-9]{36,}"),
-    ("pypi", r"pypi-AgEI[A-Za-z0-9_-]{50,}"),
-    ("databricks", r"dapi[a-f0-9]{32,}"),
-    ("doppler", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{40,}"),
-    ("postman", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34,}"),
-    ("linear", r"lin_api_[A-Za-z0-9]{40,}"),
-    ("notion", r"ntn_[A-Za-z0-9]{40,}"),
-    ("shopify", r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32,}"),
-    ("new_relic", r"NR(?:AK|JS|II|MA|RA)-[A-Za-z0-9]{27,}"),
-    ("posthog", r"ph[xsa]_[A-Za-z0-9]{32,}"),
-    ("sentry", r"sntry[su]_[A-Za-z0-9+/=_-]{32,}"),
-    ("vault", _START + r"hv[sbr]\.[A-Za-z0-9_-]{24,}"),
-    ("docker", r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}"),
-    ("atlassian", r"ATATT3[A-Za-z0-9_=-]{32,}"),
-    ("groq", _START + r"gsk_[A-Za-z0-9]{32,}"),
-    ("xai", _START + r"xai-[A-Za-z0-9]{40,}"),
-    ("perplexity", _START + r"pplx-[A-Za-z0-9]{40,}"),
-    ("replicate", _START + r"r8_[A-Za-z0-9]{30,}"),
-    ("resend", _START + r"re_[A-Za-z0-9]{6,10}_[A-Za-z0-9]{20,}"),
-    ("supabase", _START + r"sbp_[a-f0-9]{40,}|sb_secret_[A-Za-z0-9_-]{20,}"),
-    ("figma", r"figd_[A-Za-z0-9_-]{30,}"),
-    ("tailscale", r"tskey-[a-z]+-[A-Za-z0-9-]{16,}"),
-    ("age", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}"),
-    ("password_hash", r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}|\$argon2(?:id|i|d)\$[A-Za-z0-9+/=,$]{30,}"
+FORMATS: tuple[tuple[str, str, str], ...] = (
+    ("jwt", "eyJ", r"eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4}"),
+    ("aws_access_key_id", "AKIA ASIA AGPA AIDA AROA AIPA ANPA ANVA ABIA ACCA", r"(?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA)[A-Z0-9]{16,}"),
+    ("anthropic", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{16,}"),
+    ("openai", "sk-", _START + r"sk-(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{20,}"),
+    ("hugging_face", "hf_", _START + r"hf_[A-Za-z0-9]{34,}"),
+    ("google_api_key", "AIza", r"AIza[A-Za-z0-9_-]{35,}"),
+    ("google_oauth", "ya29. GOCSPX- 1//0", r"ya29\.[A-Za-z0-9_.-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}|" + _START + r"1//0[A-Za-z0-9_-]{20,}"),
+    ("digitalocean", "_v1_", r"do[opr]_v1_[a-f0-9]{64,}"),
+    ("stripe", "_live_ _test_ whsec_", r"(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{20,}"),
+    ("square", "sq0", r"sq0[a-z]{3}-[A-Za-z0-9_-]{22,}"),
+    ("github", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{20,}"),
+    ("gitlab", "glpat- glptt- glrt- glsoat- gldt- glcbt- glft-", r"gl(?:pat|ptt|rt|soat|dt|cbt|ft)-[A-Za-z0-9_-]{20,}"),
+    ("grafana", "glsa_ glc_", r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8,}|glc_[A-Za-z0-9+/=]{32,}"),
+    ("slack", "xox xapp-", r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}"),
+    ("slack_webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/-]{10,}"),
+    ("discord_webhook", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/\d+/[A-Za-z0-9_-]{20,}"),
+    ("discord", ".", _START + r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}"),
+    ("telegram", ":A", _START + r"(?:bot)?\d{8,10}:[A-Za-z0-9_-]{35,}"),
+    ("twilio", "SK", _START + r"SK[a-f0-9]{32,}"),
+    ("sendgrid", "SG.", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43,}"),
+    ("mailgun", "key-", _START + r"key-[a-f0-9]{32,}"),
+    ("mailchimp", "-us", _START + r"[a-f0-9]{32}-us\d{1,2}"),
+    ("npm", "npm_", r"npm_[A-Za-z0-9]{36,}"),
+    ("pypi", "pypi-", r"pypi-AgEI[A-Za-z0-9_-]{50,}"),
+    ("databricks", "dapi", r"dapi[a-f0-9]{32,}"),
+    ("doppler", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{40,}"),
+    ("postman", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34,}"),
+    ("linear", "lin_api_", r"lin_api_[A-Za-z0-9]{40,}"),
+    ("notion", "ntn_", r"ntn_[A-Za-z0-9]{40,}"),
+    ("shopify", "shpat_ shpca_ shppa_ shpss_", r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32,}"),
+    ("new_relic", "NR", r"NR(?:AK|JS|II|MA|RA)-[A-Za-z0-9]{27,}"),
+    ("posthog", "phx_ phs_ pha_", r"ph[xsa]_[A-Za-z0-9]{32,}"),
+    ("sentry", "sntry", r"sntry[su]_[A-Za-z0-9+/=_-]{32,}"),
+    ("vault", "hvs. hvb. hvr.", _START + r"hv[sbr]\.[A-Za-z0-9_-]{24,}"),
+    ("docker", "dckr_", r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}"),
+    ("atlassian", "ATATT3", r"ATATT3[A-Za-z0-9_=-]{32,}"),
+    ("groq", "gsk_", _START + r"gsk_[A-Za-z0-9]{32,}"),
+    ("xai", "xai-", _START + r"xai-[A-Za-z0-9]{40,}"),
+    ("perplexity", "pplx-", _START + r"pplx-[A-Za-z0-9]{40,}"),
+    ("replicate", "r8_", _START + r"r8_[A-Za-z0-9]{30,}"),
+    ("resend", "re_", _START + r"re_[A-Za-z0-9]{6,10}_[A-Za-z0-9]{20,}"),
+    ("supabase", "sbp_ sb_secret_", _START + r"sbp_[a-f0-9]{40,}|sb_secret_[A-Za-z0-9_-]{20,}"),
+    ("figma", "figd_", r"figd_[A-Za-z0-9_-]{30,}"),
+    ("tailscale", "tskey-", r"tskey-[a-z]+-[A-Za-z0-9-]{16,}"),
+    ("age", "AGE-SECRET", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}"),
+    ("password_hash", "$", r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}|\$argon2(?:id|i|d)\$[A-Za-z0-9+/=,$]{30,}"
      r"|pbkdf2_sha\d+\$\d+\$[A-Za-z0-9+/=$]{20,}|\$[156]\$[A-Za-z0-9./]{1,16}\$[A-Za-z0-9./]{22,}"),
 )  # fmt: skip
-"""(vendor or kind, pattern); reported as ``format:<name>``."""
+"""(name, what it must contain to be worth a look: any of these pieces, pattern); reported as ``format:<name>``."""
 
-_FORMATS = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in FORMATS))
-_HINTS = re.compile(
-    r"eyJ|A[KSGIR]IA|A[GIN]PA|A[IR][DO]A|ANVA|ABIA|ACCA|sk-|hf_|AIza|ya29\.|GOCSPX|1//0|_v1_|[spr]k_|whsec_|sq0|gh[pousr]_"
-    r"|github_pat|gl[a-z]{2,4}-|gl[sc]a?_|xox|xapp|slack\.com|discord|\.[A-Za-z0-9_-]{6}\.|\d{8}:|SK|SG\.|key-|-us\d|npm_|pypi-|dapi|dp\."
-    r"|PMAK|lin_api|ntn_|shp|NR|ph[xsa]_|sntry|hv[sbr]\.|dckr|ATATT|xai-|pplx|r8_|re_|sbp_|sb_sec|figd|tskey|AGE-|\$"
-)
-"""Beginnings of the formats: a quicker first look. A test holds it against `FORMATS`."""
+_COMPILED = tuple((hint, f"format:{name}", re.compile(pattern)) for name, hints, pattern in FORMATS for hint in hints.split())
+_RUN = re.compile(r"[A-Za-z0-9_-]{15}")
+"""What every format has: an unbroken run of this many characters."""
 
 _CUT = re.compile(
     r"(?:eyJ|sk-ant-|(?<![A-Za-z0-9_-])sk-|A[KS]IA|AIza|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|(?:sk|pk|rk)_(?:live|test)_"
@@ -84,23 +80,19 @@ _CUT = re.compile(
 
 SHORTEST = 15
 """Characters of the shortest text that can be of a known format, or random."""
-_LONG_PIECE = re.compile(r"(?<!\S)\S{15}")
 
 
 def formats(text: str, found: list[str]) -> str:
     """*text* with keys and tokens of known vendors replaced."""
-    if _LONG_PIECE.search(text) is None or _HINTS.search(text) is None:
-        return text
-
-    def hide(match: re.Match[str]) -> str:
-        found.append(f"format:{match.lastgroup}")
-        return MARKER
-
-    text = _FORMATS.sub(hide, text)
-    if "..." in text or "…" in text:
+    if _RUN.search(text) is not None:
+        for hint, rule, pattern in _COMPILED:
+            if hint in text:
+                text, n = pattern.subn(MARKER, text)
+                if n:
+                    found += [rule] * n
+    if text.endswith(("...", "…")) or "...\n" in text:
         text, n = _CUT.subn(MARKER, text)
-        if n:
-            found.append("format:cut_token")
+        found += ["format:cut_token"] * n
     return text
 
 
@@ -194,6 +186,7 @@ MIN_ENTROPY = 3.8
 MAX_RANDOM = 16_384
 
 _NOT_RANDOM = re.compile(r"[\s\\\[\](){}<>\"'`,;]|://|\$_posthog_")
+_DIGIT = re.compile(r"\d")
 _HEXISH = re.compile(r"(?:0x)?[0-9a-fA-F:._-]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?<![0-9A-Za-z])[0-9a-f]{16,}(?![0-9A-Za-z])")
 _LOWER_PATH = re.compile(r"[a-z]{2,}/[a-z]{2,}|^(?:\.{0,2}|~)/[A-Za-z_.]")
@@ -232,14 +225,14 @@ def is_random(text: str) -> bool:
     addresses, digests, prefixed ids, KSUIDs, base64 of images and documents.
     """
     n = len(text)
-    if n < MIN_RANDOM or n > MAX_RANDOM or _NOT_RANDOM.search(text):
+    if n < MIN_RANDOM or n > MAX_RANDOM or " " in text or _NOT_RANDOM.search(text) is not None:
         return False
-    classes = any(c.islower() for c in text) + any(c.isupper() for c in text) + any(c.isdigit() for c in text)
-    if classes + (not text.isalnum()) < 3:
+    if _LOWER_PATH.search(text) is not None or _HEXISH.fullmatch(text) is not None:
         return False
-    if _HEXISH.fullmatch(text) or _entropy(text) < MIN_ENTROPY:
+    classes = (text != text.upper()) + (text != text.lower()) + (_DIGIT.search(text) is not None)
+    if classes + (not text.isalnum()) < 3 or _entropy(text) < MIN_ENTROPY:
         return False
-    if _KNOWN_INNOCENT.fullmatch(text) or _LOWER_PATH.search(text):
+    if _KNOWN_INNOCENT.fullmatch(text) is not None:
         return False
     rest = _UUID.sub("", text)
     if rest != text and not is_random(rest):

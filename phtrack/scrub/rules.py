@@ -23,24 +23,35 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
     """Running text, known as *name*."""
     rules = scrubber.rules
     original = text
-    if rules.mask_url_credentials and "@" in text or "://" in text:
-        if rules.mask_url_credentials:
-            text = texts.url_credentials(text, found)
-    low = text.lower()
-    if texts.STEM.search(low) is not None:
-        text = texts.auth_schemes(text, low, found)
-        if sql.STATEMENT.search(text) is not None:
-            text = _with_statement(scrubber, text, found)
-        text = texts.named_values(text, scrubber.masks, found)
-        text = texts.duplicate_keys(text, scrubber.masks, found)
-    elif "basic" in low:
-        text = texts.auth_schemes(text, low, found)
+    if rules.mask_url_credentials and ":" in text:
+        text = texts.url_credentials(text, found)
+    low = lower(text)
+    if texts.has_stem(low):
+        text = _by_name(scrubber, text, low, found)
     if rules.detect_secrets:
         text = _by_format(text, found)
         if text is original and len(text) >= formats.MIN_RANDOM and formats.is_random(text) and not names.is_id(name):
             found.append("random")
             return MARKER
     return text
+
+
+def lower(text: str) -> str:
+    """*text* in lower case, at the same length."""
+    low = text.lower()
+    if len(low) != len(text):
+        low = "".join(c if len(c.lower()) != 1 else c.lower() for c in text)
+    return low
+
+
+def _by_name(scrubber: Scrubber, text: str, low: str, found: list[str]) -> str:
+    masked = texts.auth_schemes(text, low, found)
+    if sql.STATEMENT.search(masked) is not None:
+        masked = _with_statement(scrubber, masked, found)
+    if masked is not text:
+        low = lower(masked)
+    masked = texts.named_values(masked, low, scrubber.masks, found)
+    return texts.duplicate_keys(masked, scrubber.masks, found)
 
 
 def _by_format(text: str, found: list[str]) -> str:

@@ -34,7 +34,7 @@ _LABELS = frozenset(
 
 def url_credentials(text: str, found: list[str]) -> str:
     """*text* with the user-info of addresses replaced, also where a length limit has cut the address off before its ``@``."""
-    if "://" in text:
+    if "://" in text and ("@" in text or text.endswith(("...", "…"))):
         text = _in_addresses(text, found)
     if "@" in text and ":" in text:
 
@@ -122,12 +122,38 @@ def _is_user_and_password(credential: str) -> bool:
 # --- names and what they hold ---------------------------------------------------------------------------------------
 
 _STEMS = (
-    r"pass|pwd|secret|token|auth|key|cred|cookie|jwt|dsn|conn|srf|otp|cvv|cvc|ssn|bearer|code|sig|sess|pw|kennwort|senha|phrase"
-    r"|sk_|saml|assertion|link|[sp]id"
-)
-STEM = re.compile(_STEMS)
-"""What a name that matters has somewhere; for text in lower case."""
-_STEM = re.compile(_STEMS, re.IGNORECASE)
+    "pass", "secret", "token", "auth", "key", "pw", "cred", "cookie", "jwt", "dsn", "conn", "srf", "code", "sig", "otp", "cvv",
+    "cvc", "ssn", "bearer", "sk_", "phrase", "link", "saml", "assertion", "sid", "sess", "senha", "kennwort",
+)  # fmt: skip
+"""What a name that matters has somewhere, in lower case. Some stand in `has_stem` only with a sign of assignment."""
+
+
+def has_stem(low: str) -> bool:
+    """True if *low*, a text in lower case, may hold a secret-looking name. The first test of every text, so written out."""
+    return (
+        "pass" in low or "secret" in low or "token" in low or "auth" in low or "key" in low or "pw" in low or "cred" in low
+        or "cookie" in low or "jwt" in low or "dsn" in low or "conn" in low or "code" in low or "bearer" in low or "basic" in low
+        or (
+            ("=" in low or ":" in low or ">" in low)
+            and ("srf" in low or "sig" in low or "otp" in low or "cv" in low or "ssn" in low or "sk_" in low or "phrase" in low
+                 or "link" in low or "saml" in low or "assert" in low or "sid" in low or "sess" in low or "senha" in low
+                 or "kennwort" in low)
+        )
+    )  # fmt: skip
+
+
+def _stems_in(low: str) -> list[tuple[int, int]]:
+    """Start and end of each stem in *low*, in order."""
+    spans = []
+    for stem in _STEMS:
+        at = low.find(stem)
+        while at >= 0:
+            spans.append((at, at + len(stem)))
+            at = low.find(stem, at + len(stem))
+    spans.sort()
+    return spans
+
+
 _NAME_TAIL = re.compile(r"[\w$-]{0,64}(?:\.[\w$-]{1,64}){0,3}")
 _NAME_HEAD = re.compile(r"[\w$-]")
 _BEFORE = re.compile(r"([A-Za-z]{2,20})[ ]$")
@@ -178,25 +204,27 @@ _QUERY_NAMES = frozenset(
 )
 
 
-def named_values(text: str, masks: NameRule, found: list[str]) -> str:
+def named_values(text: str, low: str, masks: NameRule, found: list[str]) -> str:
     """
     *text* with the values of secret-looking names replaced.
 
     Args:
+        low: *text* in lower case, of the same length.
         masks: Says which names are secret.
     """
     pieces = []
     position = 0
-    for stem in _STEM.finditer(text):
-        if stem.start() < position:
+    name_end = 0
+    for stem_start, stem_end in _stems_in(low):
+        if stem_start < position or stem_start < name_end:
             continue
-        name_end = _NAME_TAIL.match(text, stem.end()).end()  # type: ignore[union-attr]
+        name_end = _NAME_TAIL.match(text, stem_end).end()  # type: ignore[union-attr]
         separator = _SEPARATOR.match(text, name_end)
         if separator is None:
             separator = _KEY_DETAIL.match(text, name_end)
             if separator is None:
                 continue
-        name_start = _start_of_name(text, stem.start(), position)
+        name_start = _start_of_name(text, stem_start, position)
         rule = _rule_of(text, name_start, name_end, separator, masks)
         if rule is None:
             continue
