@@ -42,11 +42,13 @@ _ROOM = 1_000
 class Caught:
     """One failure as it was handed in."""
 
-    __slots__ = ("exception", "made_up", "stack", "tb")
+    __slots__ = ("exception", "made_up", "stack", "tail", "tb")
 
     def __init__(self, exception: BaseException, tb: TracebackType | None, stack: FrameType | None, made_up: bool) -> None:
         self.exception = exception
         self.tb = tb
+        self.tail = chain.tail_of(tb)
+        """The traceback's innermost entry: where it was raised."""
         self.stack = stack
         """The host's frame that called, when there is no traceback."""
         self.made_up = made_up
@@ -109,7 +111,7 @@ class Errors:
             return self._capture(caught, dict(about) if about else {}, boundary, under)
         finally:
             # Frames refer to this one while it runs; a cycle would keep the host's objects until the next collection.
-            caught.stack = caught.tb = None
+            caught.stack = caught.tb = caught.tail = None
 
     def capture_message(
         self,
@@ -155,9 +157,7 @@ class Errors:
         uuid: str = event["uuid"]
         if "$exception_steps" in event["properties"]:
             report.steps = []
-        body = self._pipeline.encode(event)
-        draft = Draft(body, report, frozenset(event["properties"]), "$process_person_profile" in event["properties"])
-        return self._hand_over(caught, uuid, draft)
+        return self._hand_over(caught, uuid, Draft(self._pipeline.encode(event), report))
 
     def _hand_over(self, caught: Caught, uuid: str, draft: Draft) -> str | None:
         if self._pipeline.hooks:
@@ -165,18 +165,18 @@ class Errors:
             sealed = self._finish(draft)
             sent = None if sealed is None else self._pipeline.send(encode.loads(sealed), "errors")
             if not caught.made_up:
-                failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, None))
+                failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, None))
             return sent
         pending = PendingException(uuid, draft, self._finish)
         if not caught.made_up:
-            failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, pending))
+            failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, pending))
         return uuid if self._pipeline.put(pending, "errors") else None
 
     def _held_back(self, caught: Caught, boundary: Boundary) -> Held | bool:
         kind = type(caught.exception)
         if boundary.automatic and self._buckets is not None and not self._buckets.passes(kind.__name__):
             return False
-        tail = chain.tail_of(caught.tb)
+        tail = caught.tail
         if tail is not None:
             code = tail.tb_frame.f_code
             return self._throttle.passes((kind, id(code), tail.tb_lasti), code)
@@ -195,7 +195,7 @@ class Errors:
             is_in_app=self._is_in_app,
             steps=steps.collect(scope.steps, self._options.max_exception_steps_bytes) if scope is not None else [],
             fingerprint=_first(
-                fingerprint, scope.fingerprint if scope is not None else None, _class_fingerprint(caught.exception)
+                fingerprint, scope.fingerprint if scope is not None else None, _own_fingerprint(caught.exception)
             ),
             compute_fingerprint=self._compute,
             held=held,
@@ -354,6 +354,8 @@ def _allowed(properties: Any, fingerprint: Any) -> tuple[dict[str, Any], Any]:
 def _first(*candidates: Any) -> Any:
     """The first that is a usable fingerprint: a non-empty text, or a list of texts."""
     for one in candidates:
+        if one is None:
+            continue
         if isinstance(one, str) and one:
             return one
         if isinstance(one, (list, tuple)) and one and all(isinstance(part, str) for part in one):
@@ -361,15 +363,10 @@ def _first(*candidates: Any) -> Any:
     return None
 
 
-def _class_fingerprint(exception: BaseException) -> Any:
-    """`__fingerprint__` of the exception's class or of itself, if it is plain data."""
-    own = dict.get(chain.instance_dict(exception), "__fingerprint__")
-    if own is not None:
-        return own
-    for kind in type(exception).__mro__:
-        if "__fingerprint__" in kind.__dict__:
-            return kind.__dict__["__fingerprint__"]
-    return None
+def _own_fingerprint(exception: BaseException) -> Any:
+    """`__fingerprint__` of the exception itself or of its class, if it is plain data."""
+    in_class = chain.kind_of(type(exception)).fingerprint
+    return dict.get(chain.instance_dict(exception), "__fingerprint__", in_class)
 
 
 def _rules(options: Any, scope: context.Scope | None) -> Rules:
@@ -407,15 +404,14 @@ def _says_more(new: snapshot.Snapshot, old: snapshot.Snapshot) -> bool:
 
 def _identify(draft: Draft, fresh: dict[str, Any]) -> None:
     """Give a personless draft the user whom the later sighting knows."""
-    if not draft.personless or "$process_person_profile" in fresh["properties"]:
+    if "$process_person_profile" in fresh["properties"]:
         return
     event = encode.loads(draft.event)
-    event["distinct_id"] = fresh["distinct_id"]
     properties = event.pop("properties")
-    properties.pop("$process_person_profile", None)
-    draft.event = encode.dumps({**event, "properties": properties})
-    draft.keys = frozenset(properties)
-    draft.personless = False
+    if properties.get("$process_person_profile") is False:
+        del properties["$process_person_profile"]
+        event["distinct_id"] = fresh["distinct_id"]
+        draft.event = encode.dumps({**event, "properties": properties})
 
 
 def _without_large_properties(event: bytes) -> bytes:

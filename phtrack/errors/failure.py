@@ -31,13 +31,13 @@ class Sighting:
 
     __slots__ = ("head", "head_at", "pending", "tail_at", "uuid")
 
-    def __init__(self, uuid: str, tb: TracebackType | None, pending: Any) -> None:
+    def __init__(self, uuid: str, tb: TracebackType | None, tail: TracebackType | None, pending: Any) -> None:
         self.uuid = uuid
         self.pending = pending
         """The event while it can still be enriched, or None."""
         self.head = id(tb)
         self.head_at = _at(tb)
-        self.tail_at = _at(chain.tail_of(tb))
+        self.tail_at = _at(tail)
 
 
 def _at(tb: TracebackType | None) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ bytes, scrubs it, fingerprints it and shrinks it to fit; then nothing of the sna
 from __future__ import annotations
 
 from _thread import allocate_lock
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, encode
@@ -29,9 +29,6 @@ class Draft:
     event: bytes
     """The event without what `report` adds; its JSON ends with the `properties` object."""
     report: Report
-    keys: frozenset[str] = field(default_factory=frozenset)
-    """Names of the properties that `event` has."""
-    personless: bool = False
 
 
 class PendingException(Envelope):
@@ -44,7 +41,9 @@ class PendingException(Envelope):
         Args:
             finish: Turns a draft into the event's bytes; None if it was given up, which it has counted.
         """
-        super().__init__(uuid, "$exception", None)
+        self.uuid = uuid
+        self.name = "$exception"
+        self.body = None
         self._draft: Draft | None = draft
         self._finish = finish
         self._lock = allocate_lock()
@@ -81,7 +80,6 @@ def splice(event: bytes, extra: bytes) -> bytes:
 
 def add_properties(draft: Draft, properties: dict[str, Any]) -> None:
     """Fill properties that the event does not have yet."""
-    fresh = {key: value for key, value in properties.items() if key not in draft.keys}
-    if fresh:
-        draft.event = splice(draft.event, encode.dumps(fresh))
-        draft.keys = draft.keys | fresh.keys
+    known = encode.loads(draft.event)["properties"]
+    fresh = {key: value for key, value in properties.items() if key not in known}
+    draft.event = splice(draft.event, encode.dumps(fresh))

@@ -39,25 +39,66 @@ _Group: Any = getattr(builtins, "BaseExceptionGroup", None)
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
+class Kind:
+    """What is the same for all exceptions of one class; read once."""
+
+    __slots__ = ("fingerprint", "is_group", "is_os_error", "module", "name", "of", "texts")
+
+    def __init__(self, of: type) -> None:
+        self.of = of
+        self.name = type_name(of)
+        self.module = module_name(of)
+        mro = _mro_of(of)
+        self.is_group = _Group in mro or _backport() in mro
+        self.is_os_error = OSError in mro
+        self.texts = {name: _in_classes(mro, name) for name in ("message", "detail")}
+        """Class attributes that may hold an exception's text; None where there is none."""
+        self.fingerprint = _in_classes(mro, "__fingerprint__")
+        """`__fingerprint__` of the class, or None."""
+
+
+_kinds: dict[int, Kind] = {}
+_MAX_KINDS = 500
+
+
+def kind_of(of: type) -> Kind:
+    """The facts of exception class *of*, cached."""
+    kind = _kinds.get(id(of))
+    if kind is None:
+        kind = Kind(of)
+        if len(_kinds) >= _MAX_KINDS:
+            _kinds.clear()
+        _kinds[id(of)] = kind
+    return kind
+
+
+def _in_classes(mro: tuple[type, ...], name: str) -> Any:
+    for one in mro:
+        if name in one.__dict__:
+            return one.__dict__[name]
+    return None
+
+
 class Link:
     """One exception of a chain."""
 
     __slots__ = ("errno", "exception", "is_group", "module", "notes", "omitted", "parent", "relation", "text", "type")
 
     def __init__(self, exception: BaseException, parent: int | None, relation: str | None) -> None:
-        kind = type(exception)
+        kind = kind_of(type(exception))
+        own = _dict_of(exception)
         self.exception: BaseException | None = exception
         """The live object; whoever takes the snapshot sets it to None."""
         self.parent = parent
         """Index of the link this one hangs on, None for the first."""
         self.relation = relation
         """`cause`, `context` or `member`; None for the first."""
-        self.type = type_name(kind)
-        self.module = module_name(kind)
-        self.notes = notes_of(exception)
-        self.text = text_of(exception)
-        self.errno = _errno(exception)
-        self.is_group = is_group(exception)
+        self.type = kind.name
+        self.module = kind.module
+        self.notes = _notes(own)
+        self.text = _text(exception, kind, own)
+        self.errno = _errno(exception) if kind.is_os_error else None
+        self.is_group = kind.is_group
         self.omitted = 0
         """Members or causes left out because the list was full."""
 
@@ -91,7 +132,7 @@ def walk(exception: BaseException, limit: int = MAX_LINKS) -> list[Link]:
         index = len(links)
         links.append(Link(one, parent, relation))
         below = _below(one)
-        if members_left > 0:
+        if links[index].is_group and members_left > 0:
             members = _members(one)[:members_left]
             members_left -= len(members)
             waiting.extend((member, index, "member") for member in reversed(members))
@@ -125,11 +166,6 @@ def instance_dict(exception: BaseException) -> dict[str, Any]:
     """The exception's own `__dict__`, whatever its class says about that name."""
     found: dict[str, Any] = _dict_of(exception)
     return found
-
-
-def is_group(exception: BaseException) -> bool:
-    """True for an exception group, also of the backport package."""
-    return isinstance_static(exception, _Group) or isinstance_static(exception, _backport())
 
 
 def isinstance_static(value: object, kind: Any) -> bool:
@@ -186,10 +222,15 @@ def text_of(exception: BaseException) -> str:
 
     A `__str__` that fails in any way gives the type's name with its plain arguments, or `<broken repr>`.
     """
-    for name in ("message", "detail"):
-        said = _static_text(exception, name)
-        if said:
-            return _cut(said)
+    return _text(exception, kind_of(type(exception)), _dict_of(exception))
+
+
+def _text(exception: BaseException, kind: Kind, own: dict[str, Any]) -> str:
+    for name, in_class in kind.texts.items():
+        # Read without running a property: only what is a text already counts.
+        said = dict.get(own, name, in_class)
+        if said is not None and isinstance_static(said, str) and said:
+            return _cut(exact_text(said))
     try:
         return _cut(exact_text(str(exception)))
     except (Exception, SystemExit, GeneratorExit):
@@ -200,17 +241,6 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
 
 
-def _static_text(exception: BaseException, name: str) -> str | None:
-    """A `str` attribute of the instance or its class, read without running a property."""
-    value = dict.get(instance_dict(exception), name)
-    if value is None:
-        for kind in _mro_of(type(exception)):
-            if name in kind.__dict__:
-                value = kind.__dict__[name]
-                break
-    return exact_text(value) if isinstance_static(value, str) else None
-
-
 def _plain_repr(exception: BaseException) -> str:
     args = _args_of(exception)
     if type(args) is tuple and all(type(one) in _PLAIN for one in args):
@@ -219,17 +249,15 @@ def _plain_repr(exception: BaseException) -> str:
     return "<broken repr>"
 
 
-def notes_of(exception: BaseException) -> tuple[str, ...]:
-    """What `add_note` added, texts only."""
-    notes = dict.get(instance_dict(exception), "__notes__")
-    if type(notes) not in (list, tuple):
+def _notes(own: dict[str, Any]) -> tuple[str, ...]:
+    """What `add_note` added to an exception with this `__dict__`, texts only."""
+    notes = dict.get(own, "__notes__")
+    if notes is None or type(notes) not in (list, tuple):
         return ()
     return tuple(exact_text(note)[:MAX_NOTES_TEXT] for note in list(notes)[:100] if isinstance_static(note, str))
 
 
 def _errno(exception: BaseException) -> int | None:
-    if not isinstance_static(exception, OSError):
-        return None
     number = _errno_of(exception)
     return number if type(number) is int else None
 

@@ -27,6 +27,10 @@ MIN_REPEATS = 4
 """Repetitions of a cycle from which on all but the first and the last are folded away."""
 
 
+SHORT = 16
+"""A stack with fewer frames is shown as it is."""
+
+
 class Level:
     """One kept frame of a stack: its site, its values, and what was left out before it."""
 
@@ -152,33 +156,38 @@ def _levels(
     is_in_app: Callable[[Site], bool],
     take_values: Callable[[FrameType, Site], Any] | None,
 ) -> list[Level]:
-    count = len(frames)
-    if count > MIN_REPEATS and len({id(site) for _, site in frames}) <= count - MIN_REPEATS + 1:
-        keep = _fold([site for _, site in frames])
+    if len(frames) < SHORT:
+        levels = [Level(site) for _, site in frames]
     else:
-        keep = [(index, 0, 0) for index in range(count)]
-    cut_at = cut = 0
-    if len(keep) > max_frames:
-        cut_at = int(max_frames * HEAD_FRAMES)
-        cut = len(keep) - max_frames
+        levels, frames = _shortened(frames, max_frames)
+    if take_values is not None:
+        for index in range(len(levels) - 1, -1, -1):
+            level = levels[index]
+            if is_in_app(level.site):
+                level.values = take_values(frames[index][0], level.site)
+    return levels
+
+
+def _shortened(
+    frames: list[tuple[FrameType, Site]], max_frames: int
+) -> tuple[list[Level], list[tuple[FrameType, Site]]]:
+    """The levels of a long stack, recursion folded and the middle cut out, and their frames."""
+    keep = _fold([site for _, site in frames])
+    cut = max(0, len(keep) - max_frames)
+    cut_at = int(max_frames * HEAD_FRAMES)
     levels: list[Level] = []
-    kept_frames: list[FrameType] = []
+    kept: list[tuple[FrameType, Site]] = []
     for position, (index, repeats, cycle) in enumerate(keep):
         if cut and cut_at <= position < cut_at + cut:
             continue
-        frame, site = frames[index]
-        level = Level(site)
+        level = Level(frames[index][1])
         level.repeats = repeats
         level.cycle = cycle
         if cut and position == cut_at + cut:
             level.omitted = cut
         levels.append(level)
-        kept_frames.append(frame)
-    if take_values is not None:
-        for level, frame in zip(reversed(levels), reversed(kept_frames)):
-            if is_in_app(level.site):
-                level.values = take_values(frame, level.site)
-    return levels
+        kept.append(frames[index])
+    return levels, kept
 
 
 def _fold(sites: list[Site]) -> list[tuple[int, int, int]]:
@@ -191,6 +200,8 @@ def _fold(sites: list[Site]) -> list[tuple[int, int, int]]:
     keep: list[tuple[int, int, int]] = []
     ids = [id(site) for site in sites]
     count = len(ids)
+    if len(set(ids)) > count - MIN_REPEATS + 1:
+        return [(index, 0, 0) for index in range(count)]
     start = 0
     while start < count:
         for cycle in range(1, MAX_CYCLE + 1):
