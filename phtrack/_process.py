@@ -99,6 +99,11 @@ def _after_fork() -> None:
         _follow_children()
 
 
+def end() -> None:
+    """Tell everyone who asked that the process ends now. For endings that `atexit` does not see."""
+    _at_exit()
+
+
 def _at_exit() -> None:
     for obj in _living(_exits):
         try:

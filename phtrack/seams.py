@@ -81,7 +81,7 @@ class Batch:
 
     __slots__ = (
         "attempt", "created", "due", "envelopes", "error", "lanes", "payload", "protocol", "request_id", "retry_after",
-        "route", "settled", "source",
+        "route", "recovered", "settled",
     )  # fmt: skip
 
     def __init__(
@@ -116,8 +116,8 @@ class Batch:
         """Why the last attempt failed."""
         self.payload: Any = None
         """What the transport made of it and wants back at the next attempt."""
-        self.source: Any = None
-        """The spool file it came from, or None."""
+        self.recovered = False
+        """True when its events come from the spool and never waited in a queue of this process."""
 
     def __len__(self) -> int:
         return len(self.envelopes)

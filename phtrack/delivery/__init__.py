@@ -14,11 +14,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process
+from phtrack.delivery import native
 from phtrack.delivery.policy import Circuit
 from phtrack.delivery.report import Report
-from phtrack.delivery.sender import Sender
+from phtrack.delivery.sender import Sender, is_working
 
 if TYPE_CHECKING:
+    from phtrack.delivery.spool import Spool
     from phtrack.options import DeliveryOptions
     from phtrack.seams import Clock, Envelope, Lane, Transport
     from phtrack.tally import Tally
@@ -69,12 +71,25 @@ class Delivery:
         self._transport = transport
         self._circuit = Circuit()
         self._report = Report(tally, options.on_error)
+        self._spool: Spool | None = None
+        if options.spool_policy is not None and options.send:
+            from phtrack.delivery.spool import Spool
+
+            self._spool = Spool(options, api_key=api_key, clock=self._clock, report=self._report)
         self._ready = False
         self._closed = False
         self._direct = options.sync_mode or not options.send
         main = self._sender("events", ("errors", "events"), options.protocol)
         self._senders: dict[Lane, Sender] = {"events": main, "errors": main}
         _process.on_fork(self)
+        if options.flush_on_sigterm and options.send:
+            from phtrack.delivery import sigterm
+
+            sigterm.install(self)
+        if self._spool is not None and self._spool.has_leftovers():
+            # What an earlier process left may be the report of its crash: it should not have to wait for the next event.
+            self._get_ready()
+            main.start()
 
     def _sender(self, route: Any, lanes: Any, protocol: str) -> Sender:
         return Sender(
@@ -86,6 +101,7 @@ class Delivery:
             clock=self._clock,
             circuit=self._circuit,
             report=self._report,
+            spool=self._spool,
         )
 
     # --- the facade ------------------------------------------------------------------------------------------------
@@ -134,26 +150,40 @@ class Delivery:
         `on_error`, it goes on in another thread.
         """
         try:
+            if is_working():
+                native.start_thread(lambda: self.close(timeout), "phtrack-close")
+                return
             self._closed = True
             deadline = None if timeout is None else self._clock.monotonic() + timeout
-            for sender in self._each():
+            senders = self._each()
+            for sender in senders:
                 sender.close_begin(deadline)
-            for sender in self._each():
-                sender.close_end()
-            self._transport.close()
+            try:
+                for sender in senders:
+                    sender.close_end()
+            finally:
+                # Also when Ctrl-C ends the waiting: what is left is spooled or counted.
+                for sender in senders:
+                    sender.end()
+                if self._spool is not None:
+                    self._spool.close()
+                self._transport.close()
         except Exception as error:
             _guard.swallowed("close", error)
 
     def stats(self) -> dict[str, Any]:
         """
         What is under way: per lane ``queued`` (events), ``queued_bytes`` and ``pending`` (queued or travelling), and
-        ``last_error`` as text, or None.
+        ``last_error`` as text, or None; with a spool also its ``files`` and ``bytes``.
         """
         lanes: dict[str, Any] = {}
         for sender in self._each():
             lanes.update(sender.pending())
         last = self._report.last_error
-        return {"lanes": lanes, "last_error": None if last is None else f"{type(last).__name__}: {last}"}
+        stats = {"lanes": lanes, "last_error": None if last is None else f"{type(last).__name__}: {last}"}
+        if self._spool is not None:
+            stats["spool"] = self._spool.stats()
+        return stats
 
     def step(self) -> float:
         """One turn of each route in this thread; seconds until the next may have something to do (infinity: unknown)."""
@@ -185,14 +215,30 @@ class Delivery:
         _process.on_exit(self)
 
     def at_exit(self) -> None:
-        """The process ends: one bounded close, without a word."""
+        """The process ends: one bounded close, without a word. What comes after it gets one short try each."""
+        if self._closed:
+            return
         self._report.level = "debug"
+        for sender in self._each():
+            sender.last_seconds = self._options.shutdown_timeout / 2
         self.close(self._options.shutdown_timeout)
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """Seconds that the end of the process may wait for delivery."""
+        return self._options.shutdown_timeout
+
+    def hurry(self) -> None:
+        """Let a thread that waits in `flush` or `sync_mode` go on at once. Safe in a signal handler."""
+        for sender in self._each():
+            sender.hurry()
 
     def reset_after_fork(self) -> None:
         """In a child process: the events, threads and connections are the parent's."""
         self._tally.reset_after_fork()
         self._transport.reset_after_fork()
+        if self._spool is not None:
+            self._spool.reset_after_fork()
         self._circuit = Circuit()
         for sender in self._each():
             sender.circuit = self._circuit

@@ -148,7 +148,7 @@ class HttpTransport:
         request.url = url
         request.headers = requests.structures.CaseInsensitiveDict(headers)
         # urllib3 sends an iterable of bytes piece by piece; with a Content-Length it is not chunked.
-        request.body = chunks[0] if len(chunks) == 1 else chunks
+        request.body = chunks[0] if len(chunks) == 1 else chunks  # type: ignore[assignment,unused-ignore]
         return request
 
     # --- reading the answer ----------------------------------------------------------------------------------------

@@ -49,6 +49,15 @@ def new_lock() -> LockType:
     return lock
 
 
+def threads_run() -> bool:
+    """False in uWSGI without ``--enable-threads``, where a thread starts and then never runs."""
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return True
+    given = getattr(uwsgi, "opt", {})
+    return any(given.get(name) or given.get(name.encode()) for name in ("enable-threads", "threads"))
+
+
 def start_thread(target: Callable[[], None], name: str) -> None:
     """
     Run *target* in a daemon thread of the operating system.

@@ -108,10 +108,12 @@ class Circuit:
         if self._opened:
             self._probing = now + timeout
 
-    def succeeded(self) -> None:
-        """The server answered: the circuit closes."""
+    def succeeded(self) -> bool:
+        """The server answered: the circuit closes. True when it was open."""
+        was_open = self._opened > 0
         self._opened = 0
         self._probing = 0.0
+        return was_open
 
     def failed(self, now: float, chance: float, *, exhausted: bool) -> None:
         """A request failed in a way worth a retry; *exhausted* when its batch has no attempts left."""

@@ -69,6 +69,18 @@ class Report:
         if error is not None:
             self.failed(error, envelopes)
 
+    def spooled(self, lanes: Sequence[Lane], error: Exception | None) -> None:
+        """Events are kept on disk for later: a good end, told now and then."""
+        self.count("spooled", lanes)
+        _guard.say(
+            "info",
+            "%d event(s) can't be delivered now%s; they are on disk and will be sent later",
+            len(lanes),
+            f" ({error})" if error is not None else "",
+            every=QUIET_SECONDS,
+            key="spooled",
+        )
+
     def too_large(self, envelope: Envelope, lane: Lane) -> None:
         """An event is over the limit: its name and size are told, never its content."""
         self.count("dropped:too_large", [lane])

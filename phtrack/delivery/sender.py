@@ -25,12 +25,22 @@ if TYPE_CHECKING:
 
     from phtrack.delivery.policy import Circuit
     from phtrack.delivery.report import Report
+    from phtrack.delivery.spool import Spool
     from phtrack.delivery.v1 import Verdicts
     from phtrack.options import DeliveryOptions
     from phtrack.seams import Clock, Envelope, Lane, Outcome, Route, Transport
 
 _working: ContextVar[bool] = ContextVar("phtrack_delivery_working", default=False)
 """True in a thread that is delivering just now: it can't wait for delivery."""
+
+
+def is_working() -> bool:
+    """True in a thread that is delivering just now: code called from there can't wait for delivery."""
+    return _working.get()
+
+
+INLINE_SECONDS = 3.0
+"""The longest a capture call waits for the server where no thread can."""
 
 OPEN, CLOSING, CLOSED = "open", "closing", "closed"
 
@@ -49,17 +59,20 @@ class Sender:
         clock: Clock,
         circuit: Circuit,
         report: Report,
+        spool: Spool | None = None,
     ) -> None:
         self.route: Route = route
         self.transport = transport
         self.clock = clock
         self.circuit = circuit
         self.report = report
+        self.spool = spool
         self.max_retries = options.max_retries
         self.epoch = 0
         """Goes up when everyone should look again: a flush, a close."""
         self._protocol = protocol
         self._options = options
+        self.always = spool is not None and spool.always
         self._manual = bool(getattr(clock, "manual", False))
         self._lanes = tuple(lanes)
         self._max_event = policy.MAX_AI_EVENT_BYTES if route == "ai" else policy.MAX_EVENT_BYTES
@@ -87,6 +100,12 @@ class Sender:
         self._inline: Worker | None = None
         """Does the turns where there is no thread."""
         self._inline_busy = native.new_lock()
+        self._inline_seconds: float | None = None
+        """Seconds a request may take while a capture call waits for it."""
+        self.last_seconds: float | None = None
+        """Seconds left for events that come after the close, while the process ends. None: they are refused."""
+        self._hurried = False
+        """True when whoever waits should stop waiting: the process is being terminated."""
         self.sleepers: list[Worker] = []
         self._drain_waiters: list[Any] = []
         self._room_waiters: list[Any] = []
@@ -114,24 +133,30 @@ class Sender:
             self.report.too_large(envelope, lane)
             return False
         waiting = self._waiting[lane]
-        self.lock.acquire()
-        try:
-            if self._state != OPEN:
-                admitted = closed = True
-            else:
-                closed = False
-                admitted = waiting.has_room(size)
-                if admitted:
-                    self._enter(waiting, envelope, size)
-        finally:
-            self.lock.release()
-        if closed:
+        if self.always and not self._write_ahead(envelope, lane):
+            return False
+        with self.lock:
+            is_open = self._state == OPEN
+            admitted = (
+                is_open and len(waiting.envelopes) < waiting.max_count and waiting.size + size <= waiting.max_bytes
+            )
+            if admitted:
+                self._enter(waiting, envelope, size)
+        if not is_open:
             return self._put_late(envelope, lane)
         if not admitted:
             return self._put_overflowing(envelope, waiting, size)
         self.report.tally.add(waiting.admitted)
-        if not self._workers:
-            self.start()
+        if not self._workers and not self.start():
+            self._serve_inline()
+        return True
+
+    def _write_ahead(self, envelope: Envelope, lane: Lane) -> bool:
+        """``spool="always"``: on disk before it waits. False when it was given up while it was made."""
+        if not envelope.seal():
+            return False
+        if self._state == OPEN:
+            self.spool.write(envelope, lane)  # type: ignore[union-attr]
         return True
 
     def _enter(self, waiting: Waiting, envelope: Envelope, size: int) -> None:
@@ -173,11 +198,33 @@ class Sender:
         return True
 
     def _put_late(self, envelope: Envelope, lane: Lane) -> bool:
-        self.report.dropped("closed", [envelope], [lane])
-        return False
+        """After the close. While the process ends, its last events still get a chance: the spool, or one short request."""
+        if self.last_seconds is None or not envelope.seal():
+            self.report.dropped("closed", [envelope], [lane])
+            return False
+        self.report.tally.add(f"admitted.{lane}")
+        batch = Batch(self.route, self._protocol, [envelope], [lane], self.clock.time())
+        batch.recovered = True  # it never waited
+        error: Exception | None = None
+        if self.spool is None and self.last_seconds > 0.01:
+            start = self.clock.monotonic()
+            batch.attempt = 1
+            with _guard.quiet(), self.working():
+                outcome = self.transport.send(batch, min(self._options.timeout, self.last_seconds))
+            self.last_seconds -= self.clock.monotonic() - start
+            if outcome.verdict == "delivered":
+                self.report.count("delivered", [lane])
+                return True
+            error = outcome.error
+        self.keep_or_lose("closed_undelivered", [envelope], [lane], error)
+        return True
 
     def _put_overflowing(self, envelope: Envelope, waiting: Waiting, size: int) -> bool:
         """The lane is full: what gives way is the option's choice."""
+        if self.spool is not None and envelope.seal() and self.spool.overflow(envelope, waiting.lane):
+            self.report.tally.add(waiting.admitted)
+            self.report.count("spooled", [waiting.lane])
+            return True
         policy_name = self._options.overflow
         if policy_name == "block" and not _working.get():
             end = self.clock.monotonic() + self._options.overflow_block_ms / 1000.0
@@ -198,6 +245,8 @@ class Sender:
                 removed = waiting.make_room(size)
                 waiting.settled += len(removed)
                 self._enter(waiting, envelope, size)
+            if self.spool is not None:
+                self.spool.done(removed)
             self.report.dropped("queue_full", removed, [waiting.lane] * len(removed))
         else:
             self.report.dropped("queue_full", [envelope], [waiting.lane])
@@ -207,23 +256,43 @@ class Sender:
 
     # --- starting --------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the sending threads if they don't run; where none can be started, the caller takes the turns."""
+    def start(self) -> bool:
+        """Start the sending threads if they don't run. False where none can be started: then the caller takes the turns."""
         if self._manual:
-            return
+            return True
+        if not native.threads_run():
+            _guard.once(
+                "warning",
+                "uWSGI runs without threads (enable-threads is off): events are sent by the code that captures them, which "
+                "waits for the server. Start uWSGI with --enable-threads.",
+            )
+            return False
         with self.lock:
             if self._workers or self._state == CLOSED:
-                return
+                return True
             workers = self._workers = [Worker(self) for _ in range(self._options.thread)]
+        started = 0
         try:
-            for number, worker in enumerate(workers):
-                native.start_thread(worker.run, f"phtrack-{self.route}-{number}")
+            for worker in workers:
+                native.start_thread(worker.run, f"phtrack-{self.route}-{started}")
+                started += 1
         except RuntimeError:
             # No thread can be started: the interpreter is shutting down, or the process is at its limit.
             with self.lock:
-                self._workers = workers[:number]
-            if not number:
-                self.take_turns(lambda: False, self.clock.monotonic() + 1.0)
+                self._workers = workers[:started]
+        return started > 0
+
+    def _serve_inline(self) -> None:
+        """Without threads: send what waits now, one try, and never sleep in the application's time."""
+        if _working.get():
+            return
+        with self.lock:
+            self._urgent = True
+        self._inline_seconds = INLINE_SECONDS
+        try:
+            self.take_turns(lambda: not self._anything(), self.clock.monotonic() + INLINE_SECONDS, patient=False)
+        finally:
+            self._inline_seconds = None
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -257,15 +326,38 @@ class Sender:
                 size += waiting.size
                 due = min(due, waiting.since + waiting.interval)
         if not total:
-            return FOREVER
+            return self._spool_due_in()
         if self._urgent or self._state != OPEN or total >= self._flush_at or size >= policy.MAX_BATCH_BYTES:
             return 0.0
-        return max(0.0, due - self.clock.monotonic())
+        return min(max(0.0, due - self.clock.monotonic()), self._spool_due_in())
+
+    def _spool_due_in(self) -> float:
+        """Seconds until the spool may have something for us; the lane `ai` leaves that to the others."""
+        if self.spool is None or self.route == "ai" or self._hopeless:
+            return FOREVER
+        now = self.clock.monotonic()
+        return max(self.spool.due_in(now), self.circuit.wait(now))
+
+    def next_spooled(self) -> Batch | None:
+        """A batch of what was left on disk, oldest first, or None."""
+        if self.spool is None or self._spool_due_in() > 0:
+            return None
+        taken = self.spool.take(self._flush_at, policy.MAX_BATCH_BYTES)
+        if taken is None:
+            return None
+        protocol, events = taken
+        route: Route = "ai" if events[0][0] == "ai" else "events"
+        envelopes, lanes = [one[1] for one in events], [one[0] for one in events]
+        batch = Batch(route, "v0" if route == "ai" else protocol, envelopes, lanes, self.clock.time())
+        batch.recovered = True
+        with self.lock:
+            self._held.add(batch)
+        return batch
 
     def next_batch(self) -> Batch | None:
         """A batch of what is due, errors first, or None. Its events may not be sealed."""
         with self.lock:
-            if self._hopeless or self.idle_for_locked() > 0:
+            if self._hopeless or self.idle_for_locked() > 0 or not self._count():
                 return None
             now = self.clock.monotonic()
             envelopes: list[Envelope] = []
@@ -304,6 +396,8 @@ class Sender:
         """Seconds a request that leaves *now* may take."""
         deadline = self._deadline
         seconds = self._options.timeout
+        if self._inline_seconds is not None:
+            seconds = min(seconds, self._inline_seconds)
         return seconds if deadline is None else max(0.05, min(seconds, deadline - now))
 
     # --- where events end ------------------------------------------------------------------------------------------
@@ -325,13 +419,16 @@ class Sender:
             self._held.update(onward)
         return True
 
-    def ended(self, lanes: Sequence[Lane]) -> None:
-        """Events of *lanes* have their end, and it is counted and told: whoever waits for that may go on."""
+    def ended(self, batch: Batch, events: Sequence[tuple[Envelope, Lane]]) -> None:
+        """These *events* of *batch* have their end, and it is counted and told: whoever waits for that may go on."""
+        if self.spool is not None:
+            self.spool.done([envelope for envelope, _ in events])
         with self.lock:
             if self._state == CLOSED:
                 return
-            for lane in lanes:
-                self._waiting[lane].settled += 1
+            if not batch.recovered:
+                for _, lane in events:
+                    self._waiting[lane].settled += 1
             waiters, self._drain_waiters = self._drain_waiters, []
         for lock in waiters:
             lock.release()
@@ -340,26 +437,28 @@ class Sender:
         """All events of *batch* arrived."""
         if self.claim(batch):
             self.report.count("delivered", batch.lanes)
-            self.ended(batch.lanes)
+            self.ended(batch, list(zip(batch.envelopes, batch.lanes)))
 
     def delivered_partly(self, batch: Batch, verdicts: Verdicts, outcome: Outcome) -> None:
         """Protocol v1: some events arrived, some were given up, some go again."""
         if not self.claim(batch, [verdicts.again] if verdicts.again is not None else []):
             return
-        self.report.count("delivered", verdicts.delivered)
+        self.report.count("delivered", [lane for _, lane in verdicts.delivered])
         for reason, lost, error in verdicts.losses(batch, outcome):
             envelopes, lanes = [one[0] for one in lost], [one[1] for one in lost]
             if reason == "retries_exhausted":
                 self.keep_or_lose(reason, envelopes, lanes, error)
             else:
                 self.report.dropped(reason, envelopes, lanes, error)
-        self.ended(verdicts.ended)
+        self.ended(batch, verdicts.ended)
 
     def undeliverable(self, batch: Batch, reason: str, error: Exception | None) -> None:
         """The attempts are used up: the spool keeps the events, or they are lost."""
         if self.claim(batch):
             self.keep_or_lose(reason, batch.envelopes, batch.lanes, error)
-            self.ended(batch.lanes)
+            if batch.recovered and self.spool is not None:
+                self.spool.put_back()
+            self.ended(batch, list(zip(batch.envelopes, batch.lanes)))
         if self._state == CLOSING:
             self._give_hope_up()
 
@@ -367,13 +466,18 @@ class Sender:
         """The server will never take these events."""
         if self.claim(batch):
             self.report.dropped(reason, batch.envelopes, batch.lanes, error)
-            self.ended(batch.lanes)
+            self.ended(batch, list(zip(batch.envelopes, batch.lanes)))
 
     def keep_or_lose(
         self, reason: str, envelopes: Sequence[Envelope], lanes: Sequence[Lane], error: Exception | None = None
     ) -> None:
-        """Spool events that could not be delivered now, or count them as lost."""
-        self.report.dropped(reason, envelopes, lanes, error)
+        """Spool sealed events that can't be delivered now; what can't be spooled is lost."""
+        lost = range(len(envelopes)) if self.spool is None else self.spool.keep(envelopes, lanes)
+        if len(lost) < len(envelopes):
+            gone = set(lost)
+            self.report.spooled([lane for index, lane in enumerate(lanes) if index not in gone], error)
+        if lost:
+            self.report.dropped(reason, [envelopes[i] for i in lost], [lanes[i] for i in lost], error)
 
     # --- waiting for the end ---------------------------------------------------------------------------------------
 
@@ -393,7 +497,7 @@ class Sender:
         """Make everything that waits due. Returns what to wait for, or None when there is nothing."""
         with self.lock:
             targets = {one.lane: one.entered for one in self._queues if one.settled < one.entered}
-            if not targets:
+            if not targets and not self._spool_busy_locked():
                 return None
             self._urgent = self._count() > 0
             self._wake_all()
@@ -405,7 +509,10 @@ class Sender:
             return False  # we are the one who would have to deliver it
 
         def done() -> bool:
-            return all(self._waiting[lane].settled >= target for lane, target in targets.items())
+            return (
+                all(self._waiting[lane].settled >= target for lane, target in targets.items())
+                and not self._spool_busy_locked()
+            )
 
         self.start()
         if not self._workers:
@@ -426,32 +533,32 @@ class Sender:
             with self.lock:
                 if done():
                     return True
-                if self._hopeless:
+                if self._hopeless or self._hurried:
                     return False
                 self._drain_waiters.append(news)
             seconds = None if deadline is None else deadline - self.clock.monotonic()
             if (seconds is not None and seconds <= 0) or not native.wait(news, seconds):
                 return done()
 
-    def take_turns(self, done: Callable[[], bool], deadline: float | None) -> bool:
+    def take_turns(self, done: Callable[[], bool], deadline: float | None, *, patient: bool = True) -> bool:
         """Deliver in this thread until *done*, *deadline*, or nothing is left to do."""
         if not self._inline_busy.acquire(False):
             return done()
         try:
             worker = self._inline = self._inline or Worker(self)
             with _guard.quiet(), self.working():
-                self._turns(worker, done, deadline)
+                self._turns(worker, done, deadline, patient=patient)
             return done()
         finally:
             self._inline_busy.release()
 
-    def _turns(self, worker: Worker, done: Callable[[], bool], deadline: float | None) -> None:
+    def _turns(self, worker: Worker, done: Callable[[], bool], deadline: float | None, *, patient: bool = True) -> None:
         sleep = getattr(self.clock, "sleep", time.sleep)
-        while not done():
+        while not done() and not self._hurried:
             wait = worker.turn()
             if wait <= 0:
                 continue
-            if wait == FOREVER or (deadline is not None and self.clock.monotonic() + wait > deadline):
+            if wait == FOREVER or not patient or (deadline is not None and self.clock.monotonic() + wait > deadline):
                 break
             sleep(wait)
 
@@ -460,6 +567,15 @@ class Sender:
         worker = self._inline = self._inline or Worker(self)
         with _guard.quiet(), self.working():
             return worker.turn()
+
+    def hurry(self) -> None:
+        """Let whoever waits stop waiting. For signal handlers: takes the lock only if nobody holds it."""
+        self._hurried = True
+        if self.lock.acquire(False):
+            waiters, self._drain_waiters = self._drain_waiters, []
+            self.lock.release()
+            for lock in waiters:
+                lock.release()
 
     # --- closing ---------------------------------------------------------------------------------------------------
 
@@ -488,14 +604,18 @@ class Sender:
                 else:
                     self.take_turns(lambda: not self._anything(), self._deadline)
         finally:
-            self._end()
+            self.end()
 
     def _anything(self) -> bool:
         with self.lock:
             return self._anything_locked()
 
     def _anything_locked(self) -> bool:
-        return any(waiting.settled < waiting.entered for waiting in self._queues)
+        return any(waiting.settled < waiting.entered for waiting in self._queues) or self._spool_busy_locked()
+
+    def _spool_busy_locked(self) -> bool:
+        """True while events from disk travel, or may be about to."""
+        return self._spool_due_in() <= 0 or any(batch.recovered for batch in self._held)
 
     def _give_hope_up(self) -> None:
         with self.lock:
@@ -506,9 +626,11 @@ class Sender:
         for lock in waiters:
             lock.release()
 
-    def _end(self) -> None:
-        """Settle everything that waits or travels, and let the threads go."""
+    def end(self) -> None:
+        """Settle everything that waits or travels, and let the threads go. Idempotent."""
         with self.lock:
+            if self._state == CLOSED:
+                return
             self._state = CLOSED
             left: list[tuple[Envelope, Lane]] = []
             error: Exception | None = None
@@ -523,8 +645,8 @@ class Sender:
             self._wake_all()
         made = [(envelope, lane) for envelope, lane in left if envelope.seal()]
         if made:
-            from phtrack.request import APIError
-
             if error is None:
+                from phtrack.request import APIError
+
                 error = APIError(None, "not delivered before the time to close was up")
             self.keep_or_lose("closed_undelivered", [one[0] for one in made], [one[1] for one in made], error)

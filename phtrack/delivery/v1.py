@@ -76,7 +76,7 @@ def _as_bool(value: Any) -> bool | None:
 class Verdicts:
     """What the results of one answer say, by event."""
 
-    delivered: list[Lane] = field(default_factory=list)
+    delivered: list[tuple[Envelope, Lane]] = field(default_factory=list)
     dropped: list[tuple[Envelope, Lane, str | None]] = field(default_factory=list)
     """Events the server gave up, with its details."""
     exhausted: list[tuple[Envelope, Lane]] = field(default_factory=list)
@@ -85,9 +85,9 @@ class Verdicts:
     """A batch of the events to send again: same request, next attempt."""
 
     @property
-    def ended(self) -> list[Lane]:
-        """The lanes of all events but those that go again."""
-        return [*self.delivered, *(one[1] for one in self.dropped), *(one[1] for one in self.exhausted)]
+    def ended(self) -> list[tuple[Envelope, Lane]]:
+        """All events but those that go again."""
+        return [*self.delivered, *(one[:2] for one in self.dropped), *self.exhausted]
 
     def losses(
         self, batch: Batch, outcome: Outcome
@@ -136,11 +136,11 @@ def partition(batch: Batch, results: Mapping[str, tuple[str, str | None]]) -> Ve
         elif word == "drop":
             verdicts.dropped.append((envelope, lane, details))
         else:
-            verdicts.delivered.append(lane)
+            verdicts.delivered.append((envelope, lane))
     if envelopes:
         again = Batch(batch.route, batch.protocol, envelopes, lanes, batch.created, request_id=batch.request_id)
         again.attempt = batch.attempt
-        again.source = batch.source
+        again.recovered = batch.recovered
         verdicts.again = again
     return verdicts
 

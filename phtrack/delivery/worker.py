@@ -53,7 +53,7 @@ class Worker:
         while self._batches and self._batches[0].settled:
             self._batches.popleft()  # somebody ended it: the exit, which could wait no longer
         if not self._batches:
-            taken = sender.next_batch()
+            taken = sender.next_batch() or sender.next_spooled()
             if taken is None:
                 return sender.idle_for()
             self._batches.extend(self._seal(taken))
@@ -78,37 +78,36 @@ class Worker:
     def _seal(self, batch: Batch) -> list[Batch]:
         """Make the bytes that were put off. What was given up or is too large ends here; what became too much is split."""
         limit = policy.MAX_AI_EVENT_BYTES if batch.route == "ai" else policy.MAX_EVENT_BYTES
-        parts: list[tuple[list[Envelope], list[Lane]]] = [([], [])]
-        gone: list[Lane] = []
-        too_large: list[tuple[Envelope, Lane]] = []
+        parts: list[list[tuple[Envelope, Lane]]] = [[]]
+        ended: list[tuple[Envelope, Lane]] = []
         total = 0
         for envelope, lane in zip(batch.envelopes, batch.lanes):
             body = envelope.seal()
             size = 0 if body is None else len(body)
-            if not size:
-                gone.append(lane)
-            elif size > limit:
-                too_large.append((envelope, lane))
-            else:
-                if total + size > policy.MAX_BATCH_BYTES and parts[-1][0]:
-                    parts.append(([], []))
-                    total = 0
-                total += size
-                parts[-1][0].append(envelope)
-                parts[-1][1].append(lane)
-        if len(parts) == 1 and not gone and not too_large:
+            if not size or size > limit:
+                ended.append((envelope, lane))
+                continue
+            if total + size > policy.MAX_BATCH_BYTES and parts[-1]:
+                parts.append([])
+                total = 0
+            total += size
+            parts[-1].append((envelope, lane))
+        if len(parts) == 1 and not ended:
             return [batch]
-        batches = [self._part(batch, *part) for part in parts if part[0]]
+        batches = [self._part(batch, part) for part in parts if part]
         if not self._sender.claim(batch, batches):
             return []
-        for envelope, lane in too_large:
-            self._sender.report.too_large(envelope, lane)
-        self._sender.ended([*gone, *(lane for _, lane in too_large)])
+        for envelope, lane in ended:
+            if envelope.body:
+                self._sender.report.too_large(envelope, lane)
+        self._sender.ended(batch, ended)
         return batches
 
-    def _part(self, batch: Batch, envelopes: list[Envelope], lanes: list[Lane]) -> Batch:
+    def _part(self, batch: Batch, events: list[tuple[Envelope, Lane]]) -> Batch:
+        """A batch of some of the events of *batch*, as a new request."""
+        envelopes, lanes = [one[0] for one in events], [one[1] for one in events]
         part = Batch(batch.route, batch.protocol, envelopes, lanes, batch.created)
-        part.source = batch.source
+        part.recovered = batch.recovered
         return part
 
     # --- one attempt -----------------------------------------------------------------------------------------------
@@ -140,7 +139,8 @@ class Worker:
             else:
                 self._put_off(batch, outcome, now)
             return
-        sender.circuit.succeeded()
+        if sender.circuit.succeeded() and sender.spool is not None:
+            sender.spool.look_now()
         self._batches.popleft()
         if outcome.verdict == "delivered":
             self._delivered(batch, outcome, now)
@@ -164,11 +164,9 @@ class Worker:
         )
 
     def _split(self, batch: Batch) -> None:
-        middle = len(batch) // 2
-        halves = [
-            self._part(batch, batch.envelopes[:middle], batch.lanes[:middle]),
-            self._part(batch, batch.envelopes[middle:], batch.lanes[middle:]),
-        ]
+        events = list(zip(batch.envelopes, batch.lanes))
+        middle = len(events) // 2
+        halves = [self._part(batch, events[:middle]), self._part(batch, events[middle:])]
         _guard.say("debug", "a batch of %d events was too large for the server and goes in halves", len(batch))
         if self._sender.claim(batch, halves):
             self._batches.extendleft(reversed(halves))
