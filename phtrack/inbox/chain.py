@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from phtrack.inbox.grouping import entries_of
-from phtrack.inbox.stack import Fold, FrameView, stack_of
+from phtrack.inbox.stack import Stack, stack_of
 from phtrack.inbox.text import as_dict, as_int, as_text
 
 MAX_EXCEPTIONS = 50
 """The wire format allows no more."""
+MAX_FRAMES = 600
+"""Frames on one page; after that each exception has its `MIN_FRAMES` innermost ones."""
+MIN_FRAMES = 5
 _RELATIONS = {
     "cause": "caused by",
     "context": "raised while handling",
 }
 _EXPLANATIONS = {
-    "cause": "raise … from …",
-    "context": "the exception below was being handled when the one above was raised",
+    "cause": "(raise … from …)",
 }
 
 
@@ -44,18 +46,17 @@ class ExceptionView:
     """True when it was never raised, so that the stack is the one it was reported from."""
     open: bool
     root_cause: bool
-    stack: list[FrameView | Fold]
+    stack: Stack
 
 
 def chain_of(event: dict[str, Any]) -> tuple[list[ExceptionView], int]:
     """The exceptions of *event*, the caught one first, each before what it was caused by; and how many are not shown."""
     entries = entries_of(event)
     shown = entries[:MAX_EXCEPTIONS]
-    children = _children(shown)
-    chain: list[ExceptionView] = []
+    walk = _Walk(shown, _children(shown))
     if shown:
-        _walk(shown, children, 0, "", "", 0, chain)
-    return chain, len(entries) - len(shown)
+        walk.tell(0, "", "", 0)
+    return walk.told, len(entries) - len(shown)
 
 
 def _children(entries: list[dict[str, Any]]) -> dict[int, list[int]]:
@@ -82,42 +83,44 @@ def _source(entry: dict[str, Any]) -> str:
     return as_text(as_dict(entry.get("mechanism")).get("source"), 100)
 
 
-def _walk(
-    entries: list[dict[str, Any]],
-    children: dict[int, list[int]],
-    index: int,
-    relation: str,
-    explanation: str,
-    depth: int,
-    chain: list[ExceptionView],
-) -> None:
-    entry = entries[index]
-    members = [child for child in children[index] if _source(entries[child]) == "member"]
-    others = [child for child in children[index] if child not in members]
-    mechanism = as_dict(entry.get("mechanism"))
-    chain.append(
-        ExceptionView(
-            type=_type(entry),
-            module=as_text(entry.get("module"), 200),
-            message=as_text(entry.get("value")),
-            relation=relation,
-            explanation=explanation,
-            depth=depth,
-            members=_summary([entries[member] for member in members]),
-            synthetic=mechanism.get("synthetic") is True,
-            # In a long chain the ends matter: what was caught, and where it began.
-            open=index == 0 or len(entries) <= 3 or index == len(entries) - 1,
-            root_cause=len(entries) > 1 and not children[index] and not depth,
-            stack=stack_of(entry),
+class _Walk:
+    """Tells the tree from its root: each exception, then its cause or context, then its members."""
+
+    def __init__(self, entries: list[dict[str, Any]], children: dict[int, list[int]]) -> None:
+        self.told: list[ExceptionView] = []
+        self._entries = entries
+        self._children = children
+        self._room = MAX_FRAMES
+
+    def tell(self, index: int, relation: str, explanation: str, depth: int) -> None:
+        entry, children = self._entries[index], self._children[index]
+        members = [child for child in children if _source(self._entries[child]) == "member"]
+        mechanism = as_dict(entry.get("mechanism"))
+        stack = stack_of(entry, max(MIN_FRAMES, self._room))
+        self._room -= stack.shown
+        self.told.append(
+            ExceptionView(
+                type=_type(entry),
+                module=as_text(entry.get("module"), 200),
+                message=as_text(entry.get("value")),
+                relation=relation,
+                explanation=explanation,
+                depth=depth,
+                members=_summary([self._entries[member] for member in members]),
+                synthetic=mechanism.get("synthetic") is True,
+                # In a long chain the ends matter: what was caught, and where it began.
+                open=index == 0 or len(self._entries) <= 3 or index == len(self._entries) - 1,
+                root_cause=len(self._entries) > 1 and not children and not depth,
+                stack=stack,
+            )
         )
-    )
-    for child in others:
-        source = _source(entries[child])
-        words = _RELATIONS.get(source) or (f"related as “{source}” to" if source else "related to")
-        _walk(entries, children, child, words, _EXPLANATIONS.get(source, ""), depth, chain)
-    for at, child in enumerate(members, start=1):
-        words = f"{at} of {len(members)} in {_type(entry)}"
-        _walk(entries, children, child, words, "a member of the exception group", depth + 1, chain)
+        for child in children:
+            source = _source(self._entries[child])
+            if source != "member":
+                words = _RELATIONS.get(source) or (f"related as “{source}” to" if source else "related to")
+                self.tell(child, words, _EXPLANATIONS.get(source, ""), depth)
+        for at, child in enumerate(members, start=1):
+            self.tell(child, f"{at} of {len(members)} in {_type(entry)}", "", depth + 1)
 
 
 def _type(entry: dict[str, Any]) -> str:

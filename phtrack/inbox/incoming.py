@@ -12,7 +12,7 @@ import math
 import re
 import uuid as uuids
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import Any
@@ -169,7 +169,8 @@ def events_v1(payload: Any, received: float, sdk: str = "") -> list[Incoming]:
         raise Refused(400, "empty_batch", "The batch is empty")
     lib, _, version = sdk.partition("/")
     moved = {"$lib": lib.strip(), "$lib_version": version.strip()}
-    return [_incoming(_unfold(item, moved), received) for item in batch if isinstance(item, dict)]
+    events = [_incoming(item, received) for item in batch if isinstance(item, dict)]
+    return [replace(event, body=_unfold(event.body, moved)) for event in events]
 
 
 def _unfold(event: dict[str, Any], properties: dict[str, str]) -> dict[str, Any]:

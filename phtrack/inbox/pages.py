@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from phtrack.inbox.records import event_record, issue_record
-from phtrack.inbox.text import as_json
+from phtrack.inbox.text import as_json, visible
 from phtrack.inbox.view import age, clock, view_of
 from phtrack.version import VERSION
 
@@ -132,21 +132,26 @@ def not_found(request: Request, error: Exception) -> Response:
 
 def _find(store: Store, request: Request) -> tuple[Issue, StoredEvent]:
     """The issue and event that the path names; without an event, the issue's newest."""
-    issue = store.issue(request.path_params["issue"])
+    issue = store.issue(_id(request, "issue"))
     if issue is None:
         raise HTTPException(404, "There is no such issue; it may have been cleared.")
-    id = request.path_params.get("event")
-    event = store.newest_event(issue.id) if id is None else store.event(id)
+    event = store.event(_id(request, "event")) if "event" in request.path_params else store.newest_event(issue.id)
     if event is None or event.issue != issue.id:
         raise HTTPException(404, "This event is no longer kept, or belongs to another issue.")
     return issue, event
 
 
 def _event(store: Store, request: Request) -> StoredEvent:
-    event = store.event(request.path_params["event"])
+    event = store.event(_id(request, "event"))
     if event is None:
         raise HTTPException(404, "There is no such event; it may have given way to newer ones.")
     return event
+
+
+def _id(request: Request, name: str) -> int:
+    """The number in the path; 0, which no row has, for one that SQLite can't hold."""
+    number: int = request.path_params[name]
+    return number if number < 2**63 else 0
 
 
 def _number(text: str | None) -> int | None:
@@ -161,6 +166,7 @@ class _Templates:
             loader=jinja2.PackageLoader("phtrack.inbox", "templates"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
+            finalize=lambda value: visible(value) if type(value) is str else value,
             trim_blocks=True,
             lstrip_blocks=True,
         )

@@ -50,7 +50,7 @@ def lines_of(frame: dict[str, Any]) -> list[Line]:
         start, end = _columns(span, number, text)
         raised = number is not None and number == lineno
         lines.append(_line(number, text[dent:], max(0, start - dent), max(0, end - dent), raised))
-    return lines
+    return _trimmed(lines)
 
 
 def range_of(frame: dict[str, Any]) -> Range | None:
@@ -62,6 +62,14 @@ def range_of(frame: dict[str, Any]) -> Range | None:
     if line is None or column is None or end_line is None or end_column is None:
         return None
     return Range(line, column, end_line, end_column) if (line, column) <= (end_line, end_column) else None
+
+
+def _trimmed(lines: list[Line]) -> list[Line]:
+    """Without empty lines at either end."""
+    full = [
+        index for index, line in enumerate(lines) if line.raised or (line.before + line.marked + line.after).strip()
+    ]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _numbered(frame: dict[str, Any]) -> list[tuple[int | None, str]]:
@@ -97,11 +105,16 @@ def _columns(span: Range | None, number: int | None, text: str) -> tuple[int, in
 
 
 def _line(number: int | None, text: str, start: int, end: int, raised: bool) -> Line:
+    if start == end:
+        return Line(number, _head(text, MAX_LINE), "", "", raised)
     before, marked, after = text[:start], text[start:end], text[end:]
     if len(text) > MAX_LINE:
         # Keep what matters in sight: the end of what stands before the mark, the start of what stands after it.
         before = "…" + before[-100:] if len(before) > 100 else before
         marked = marked[:200] + "…" if len(marked) > 200 else marked
-        room = max(40, MAX_LINE - len(before) - len(marked))
-        after = f"{after[:room]} … {len(after) - room:,} more characters" if len(after) > room else after
+        after = _head(after, max(40, MAX_LINE - len(before) - len(marked)))
     return Line(number, before, marked, after, raised)
+
+
+def _head(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[:room]} … {len(text) - room:,} more characters"

@@ -60,23 +60,41 @@ class Fold:
     frames: list[FrameView]
 
 
-def stack_of(entry: dict[str, Any]) -> list[FrameView | Fold]:
-    """The frames of an exception, the innermost first. Nothing is folded when no frame is the application's."""
-    frames = list(reversed(frames_of(entry)))
-    if not any(is_in_app(frame) for frame in frames):
-        return [_frame(frame, opened=index == 0) for index, frame in enumerate(frames)]
-    shown: list[FrameView | Fold] = []
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The frames of one exception, the innermost first."""
+
+    parts: list[FrameView | Fold]
+    shown: int
+    not_shown: int
+    """Outermost frames that are only in the raw JSON."""
+
+
+def stack_of(entry: dict[str, Any], limit: int) -> Stack:
+    """The *limit* innermost frames of an exception. Nothing is folded when no frame is the application's."""
+    frames = frames_of(entry)[::-1]
+    shown = frames[:limit]
+    parts: list[FrameView | Fold] = []
+    if any(map(is_in_app, shown)):
+        parts = _parts(shown)
+    else:
+        parts.extend(_frame(frame, opened=index == 0) for index, frame in enumerate(shown))
+    return Stack(parts, len(shown), len(frames) - len(shown))
+
+
+def _parts(frames: list[dict[str, Any]]) -> list[FrameView | Fold]:
+    parts: list[FrameView | Fold] = []
     run: list[FrameView] = []
     opened = 0
     for frame in frames:
         if is_in_app(frame):
-            shown += _folded(run)
+            parts += _folded(run)
             run = []
             opened += 1
-            shown.append(_frame(frame, opened=opened <= OPEN_FRAMES))
+            parts.append(_frame(frame, opened=opened <= OPEN_FRAMES))
         else:
             run.append(_frame(frame, opened=False))
-    return shown + _folded(run)
+    return parts + _folded(run)
 
 
 def _folded(run: list[FrameView]) -> list[FrameView | Fold]:

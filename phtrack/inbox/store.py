@@ -421,11 +421,10 @@ def _tidy(db: sqlite3.Connection, retention: Retention) -> None:
 def _too_much(db: sqlite3.Connection, retention: Retention) -> list[int]:
     """The oldest kept exceptions beyond the limits of the whole store, the newest of each issue excepted."""
     query = "SELECT id, issue, size FROM events WHERE issue IS NOT NULL AND size > 0 ORDER BY id DESC"
-    count = size = 0
+    size = 0
     seen: set[int] = set()
     surplus = []
-    for id, issue, length in db.execute(query):
-        count += 1
+    for count, (id, issue, length) in enumerate(db.execute(query), start=1):
         size += length
         if issue in seen and (count > retention.exceptions or size > retention.exception_bytes):
             surplus.append(id)

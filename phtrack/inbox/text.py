@@ -14,6 +14,7 @@ MAX_DEPTH = 100
 """Levels of JSON that are kept, so that no later step has to fear for the interpreter's stack."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_INVISIBLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def readable(text: str) -> str:
@@ -21,6 +22,11 @@ def readable(text: str) -> str:
     if text.isascii() or not _SURROGATE.search(text):
         return text
     return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def visible(text: str) -> str:
+    r"""*text* with control characters written out, among them those that reverse what is read after them: ``\u202e``."""
+    return _INVISIBLE.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def readable_json(value: Any, depth: int = MAX_DEPTH) -> Any:

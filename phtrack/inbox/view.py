@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from phtrack.inbox.chain import ExceptionView, chain_of
 from phtrack.inbox.grouping import tags_of
 from phtrack.inbox.incoming import timestamp_of
-from phtrack.inbox.stack import Fold, FrameView
-from phtrack.inbox.text import as_dict, as_json, as_list, as_text
+from phtrack.inbox.text import as_dict, as_json, as_list, as_text, shorten
 
 if TYPE_CHECKING:
     from phtrack.inbox.store import Issue, StoredEvent
@@ -21,6 +20,10 @@ _TOLD_ELSEWHERE = frozenset((
     "$exception_list", "$exception_type", "$exception_message", "$exception_level", "$exception_source",
     "$exception_fingerprint", "$exception_steps", "$context_tags", "phtrack",
 ))  # fmt: skip
+
+
+HEADLINE_LINES = 8
+HEADLINE_LENGTH = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,19 @@ class Step:
 class EventView:
     """One exception event, ready to be shown."""
 
+    message: str
+    """The first lines of what the caught exception says; `whole_message` has all of it when that is more."""
+    whole_message: str
     chain: list[ExceptionView]
     not_shown: int
-    crash: FrameView | None
-    """The frame to look at first."""
     facts: list[tuple[str, str]]
     """What kind of fact, and the fact."""
     steps: list[Step]
     tags: list[tuple[str, str]]
     properties: list[tuple[str, str]]
+    """The application's own."""
+    sdk_properties: list[tuple[str, str]]
+    """Those that begin with a dollar sign."""
     grouped: list[tuple[str, str]]
     raw: str
 
@@ -56,26 +63,25 @@ def view_of(event: StoredEvent, issue: Issue) -> EventView:
     chain, not_shown = chain_of(event.body)
     tags = tags_of(properties)
     rest = {name: value for name, value in properties.items() if name not in _TOLD_ELSEWHERE and name not in tags}
+    message = chain[0].message if chain else issue.message
+    head = shorten("\n".join(message.strip("\n").split("\n")[:HEADLINE_LINES]), HEADLINE_LENGTH)
     return EventView(
+        message=head,
+        whole_message="" if head == message.strip("\n") else message,
         chain=chain,
         not_shown=not_shown,
-        crash=next((found for found in map(_crash, chain) if found), None),
         facts=_facts(event, issue, properties),
         steps=steps_of(properties, event.timestamp),
         tags=sorted(tags.items()),
-        properties=[(as_text(name, 200), as_text(rest[name], 5_000)) for name in sorted(rest, key=_own_first)],
+        properties=_pairs({name: value for name, value in rest.items() if not name.startswith("$")}),
+        sdk_properties=_pairs({name: value for name, value in rest.items() if name.startswith("$")}),
         grouped=_grouped(issue, properties),
         raw=as_json(event.body, indent=2),
     )
 
 
-def _own_first(name: str) -> tuple[bool, str]:
-    return name.startswith("$"), name
-
-
-def _crash(exception: ExceptionView) -> FrameView | None:
-    frames = [frame for frame in exception.stack if not isinstance(frame, Fold)]
-    return next((frame for frame in frames if frame.in_app), frames[0] if frames else None)
+def _pairs(properties: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(as_text(name, 200), as_text(properties[name], 5_000)) for name in sorted(properties)]
 
 
 def _facts(event: StoredEvent, issue: Issue, properties: dict[str, Any]) -> list[tuple[str, str]]:
