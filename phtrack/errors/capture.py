@@ -206,15 +206,17 @@ class Errors:
         show = self._value_options.capture_exception_code_variables
         if scope is not None and scope.values is not None:
             show = scope.values
-        take = ValueSnapshot(time_ms=self._value_options.code_variables_time_ms, scrubber=hide).take if show else None
+        values = ValueSnapshot(time_ms=self._value_options.code_variables_time_ms, scrubber=hide) if show else None
         taken = snapshot.take(
             caught.exception,
             caught.tb,
             max_frames=self._options.max_frames,
             is_in_app=self._is_in_app,
-            take_values=take,
+            take_values=values.take if values is not None else None,
             own_stack=caught.stack,
         )
+        if values is not None:
+            values.close()
         if caught.made_up:
             link = taken.pictures[0].link
             link.type, link.text = caught.exception.args

@@ -17,6 +17,7 @@ from phtrack.errors import grouping
 from phtrack.frames import values
 from phtrack.frames.chain import MAX_TEXT
 from phtrack.frames.render import FULL, Detail, FrameRenderer
+from phtrack.frames.snapshot import inward_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,13 +208,11 @@ def _values(report: Report, found: list[str]) -> dict[int, Any]:
     """id of a level -> its rendered values; the event's budget is spent from each crash frame outward."""
     shown: dict[int, Any] = {}
     budget = values.RenderBudget()
-    for picture in report.snapshot.pictures:
-        for level in reversed(picture.levels):
-            if level.values:
-                variables, richer, notes = values.render(level.values, report.scrubber, budget)
-                found.extend(notes)
-                if variables or richer:
-                    shown[id(level)] = (variables, richer)
+    for _, level in inward_first([picture.levels for picture in report.snapshot.pictures]):
+        if level.values:
+            variables, richer, missing = values.render(level.values, report.scrubber, budget)
+            found.extend(one["redacted"] for one in richer if "redacted" in one)
+            shown[id(level)] = (variables, richer, missing)
     return shown
 
 

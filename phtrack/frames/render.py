@@ -29,6 +29,9 @@ MAX_STATEMENT = 2_000
 """Characters of a statement that travel."""
 
 
+Shown = tuple[dict[str, Any], list[dict[str, Any]], list[str]]
+
+
 class Detail:
     """How much of a stack is shown; each attribute is given up in the order of the wire contract (exceptions.md §7)."""
 
@@ -54,12 +57,12 @@ class FrameRenderer:
         self._is_in_app = is_in_app
         self._scrubber = scrubber
 
-    def frame(self, level: Level, values: tuple[dict[str, Any], list[dict[str, Any]]] | None, detail: Detail) -> bytes:
+    def frame(self, level: Level, values: Shown | None, detail: Detail) -> bytes:
         """
         The JSON object of one frame.
 
         Args:
-            values: `code_variables` and the richer list, as `frames.values` renders them; None or empty without.
+            values: `code_variables`, the richer list, and notes about what is missing, as `frames.values` renders them.
         """
         site = level.site
         in_app = self._is_in_app(site)
@@ -73,9 +76,11 @@ class FrameRenderer:
             extras["omitted"] = level.omitted
         variables: dict[str, Any] = {}
         if values is not None and detail.values:
-            variables, richer = values
+            variables, richer, missing = values
             if richer:
                 extras["variables"] = richer
+            if missing:
+                extras["not_recorded"] = missing
         return _join(body, extras, variables)
 
     def _fixed(self, site: Site, in_app: bool) -> bytes:

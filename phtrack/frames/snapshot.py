@@ -16,7 +16,7 @@ from phtrack.frames import chain
 from phtrack.frames.site import Site, _sites, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType, TracebackType
 
 HEAD_FRAMES = 0.25
@@ -93,6 +93,7 @@ def take(
         own_stack: For an exception that was never raised: the frame whose callers are its stack.
     """
     pictures: list[Picture] = []
+    stacks: list[list[tuple[FrameType, Site]]] = []
     for index, link in enumerate(chain.walk(exception)):
         one = link.exception
         if one is None:
@@ -101,7 +102,16 @@ def take(
         own = tb if index == 0 else chain.traceback_of(one)
         synthetic = index == 0 and own is None and own_stack is not None
         frames = _stack_frames(own_stack) if synthetic else _traceback_frames(own)
-        pictures.append(Picture(link, _levels(frames, max_frames, is_in_app, take_values), synthetic))
+        if len(frames) < SHORT:
+            levels = [Level(site) for _, site in frames]
+        else:
+            levels, frames = _shortened(frames, max_frames)
+        pictures.append(Picture(link, levels, synthetic))
+        stacks.append(frames)
+    if take_values is not None:
+        for where, level in inward_first([picture.levels for picture in pictures]):
+            if is_in_app(level.site):
+                level.values = take_values(stacks[where[0]][where[1]][0], level.site)
     thread_id = get_native_id()
     return Snapshot(pictures, thread_id if thread_id < 2**31 else None)
 
@@ -150,22 +160,21 @@ def _hidden(frame: FrameType) -> bool:
     return False
 
 
-def _levels(
-    frames: list[tuple[FrameType, Site]],
-    max_frames: int,
-    is_in_app: Callable[[Site], bool],
-    take_values: Callable[[FrameType, Site], Any] | None,
-) -> list[Level]:
-    if len(frames) < SHORT:
-        levels = [Level(site) for _, site in frames]
-    else:
-        levels, frames = _shortened(frames, max_frames)
-    if take_values is not None:
-        for index in range(len(levels) - 1, -1, -1):
-            level = levels[index]
-            if is_in_app(level.site):
-                level.values = take_values(frames[index][0], level.site)
-    return levels
+def inward_first(stacks: Sequence[Sequence[Level]]) -> Iterator[tuple[tuple[int, int], Level]]:
+    """
+    All levels with their (stack, position), in the order in which a budget is best spent: the frames where the exceptions
+    were raised, root cause first, then those one call further out, and so on.
+    """
+    if len(stacks) == 1:
+        only = stacks[0]
+        for position in range(len(only) - 1, -1, -1):
+            yield (0, position), only[position]
+        return
+    for distance in range(1, max(map(len, stacks), default=0) + 1):
+        for index in range(len(stacks) - 1, -1, -1):
+            if distance <= len(stacks[index]):
+                position = len(stacks[index]) - distance
+                yield (index, position), stacks[index][position]
 
 
 def _shortened(
