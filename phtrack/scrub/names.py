@@ -91,7 +91,8 @@ _ASKING = frozenset(
 """First words of flags and numbers: `has_password`, `max_tokens`."""
 _COUNTING = frozenset(
     "max min num n nb total count prompt completion input output cached remaining used reasoning generated special stop "
-    "unk pad bos eos sep cls mask next prev previous lookahead peek page continuation".split()
+    "unk pad bos eos sep cls mask next prev previous lookahead peek page continuation unexpected expected unknown illegal stray "
+    "extra".split()
 )
 """Words before `token(s)` that speak of language models, parsers and pagination, not of access."""
 _PASS_KINDS = frozenset(

@@ -23,6 +23,8 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
     """Running text, known as *name*."""
     rules = scrubber.rules
     original = text
+    if rules.detect_secrets:
+        text = formats.pem(text, found)
     if rules.mask_url_credentials and ":" in text:
         text = texts.url_credentials(text, found)
     low = lower(text)
@@ -55,7 +57,6 @@ def _by_name(scrubber: Scrubber, text: str, low: str, found: list[str]) -> str:
 
 
 def _by_format(text: str, found: list[str]) -> str:
-    text = formats.pem(text, found)
     text = formats.formats(text, found)
     return formats.cards(text, found)
 
@@ -84,6 +85,9 @@ def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
     """A line or a statement of Python."""
 
     def inside(text: str, hits: list[str]) -> str:
+        if text.startswith("#"):
+            bare = text.lstrip("#").lstrip()
+            return text[: len(text) - len(bare)] + scrub_text(scrubber, bare, hits)
         if _SQL_LITERAL.match(text) is not None:
             return scrub_sql(scrubber, text, hits)
         return scrub_text(scrubber, text, hits)
@@ -93,7 +97,7 @@ def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
     if scrubber.rules.mask_url_credentials:
         line = texts.url_credentials(line, found)
     if scrubber.rules.detect_secrets:
-        line = _by_format(line, found)
+        line = _by_format(formats.pem(line, found), found)
         piece = line.strip(" \t\r\n\"'\\,")
         if len(piece) >= formats.MIN_RANDOM and formats.is_random(piece):
             found.append("random")

@@ -121,6 +121,8 @@ class _Reader:
         self._at = [i for i, token in enumerate(tokens) if token.kind not in ("space", "comment")]
         self._hidden: dict[int, str] = {}
         self._depths = self._measure_depths()
+        self._matching: str | None = None
+        """The rule for the subject of the `match` statement we are in."""
 
     def _measure_depths(self) -> list[int]:
         depths, depth = [], 0
@@ -149,6 +151,8 @@ class _Reader:
                     statement = n + 1
             elif kind == "string":
                 self._string(n)
+            elif n == statement and text in ("match", "case"):
+                self._match(n)
             elif kind == "name" and not keyword.iskeyword(text):
                 self._name(n, statement)
             elif text == "=" or text == ":=":
@@ -181,6 +185,16 @@ class _Reader:
             rule = self._masks(self._text(n))
             if rule is not None:
                 self._bare(n + 2, rule)
+
+    def _match(self, n: int) -> None:
+        """``match password:`` and the patterns of its cases."""
+        end = n + 1
+        while end < len(self._at) and self._kind(end) != "newline" and (self._text(end) != ":" or self._depths[end] > 0):
+            end += 1
+        if self._text(n) == "match":
+            self._matching = self._operand_rule(n + 1, end)
+        elif self._matching is not None:
+            self._hide_between(n + 1, end, self._matching)
 
     def _texts(self, n: int, back: int) -> list[str]:
         return [self._text(i) for i in range(max(0, n - back), n)]

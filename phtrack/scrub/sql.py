@@ -17,8 +17,9 @@ from phtrack.scrub.marks import MARKER
 from phtrack.scrub.text import NameRule
 
 _BODY = r"""
-    (?P<comment>--[^\n]*|/\*(?:[^*]+|\*(?!/))*(?:\*/)?)
-  | (?P<dollar>\$(?P<tag>[A-Za-z_]\w{0,63})?\$(?!_?posthog))
+    (?P<marker>\$\$_posthog_[a-z0-9_]+_\$\$)
+  | (?P<comment>--[^\n]*|/\*(?:[^*]+|\*(?!/))*(?:\*/)?)
+  | (?P<dollar>\$(?P<tag>[A-Za-z_]\w{0,63})?\$)
   | (?P<string>(?:[EeNnXxBb]|[Uu]&)?'(?:%s)*'?)
   | (?P<ident>"(?:[^"]+|"")*"?|`[^`]*`?|\[[A-Za-z_][\w $]{0,127}\])
   | (?P<holder>\?|%%s|%%\(\w+\)s|\$\d+|:[A-Za-z_]\w*|@\w+)
@@ -201,7 +202,7 @@ class _Reader:
         before = n - 1
         while self._text(before) in (".", "(") or (self._text(before + 1) in (".", "(") and self._kind(before) in ("name", "ident")):
             before -= 1
-        if self._text(before) in _COMPARES and self._kind(before - 1) in ("string", "number", "dollar", "holder"):
+        if self._text(before) in _COMPARES and self._kind(before - 1) in ("string", "number", "dollar", "holder", "marker"):
             self._hide(before - 1, rule)
 
     def _hide(self, n: int, rule: str) -> None:

@@ -75,7 +75,12 @@ def _user_info_end(run: str, _after: str) -> int | None:
     authority = run[: cut.start()] if cut else run
     at = authority.rfind("@")
     if at >= 0:
-        return at if ":" in authority[:at] else None
+        if ":" not in authority[:at]:
+            return None
+        host = authority[at + 1 :]
+        if "." in host or ":" in host or host.startswith("localhost"):
+            return at
+        return max(at, run.rfind("@"))  # what looks like a bare host name may still be the password: p@ss/word
     colon = authority.find(":")
     if colon < 0 or "[" in authority:
         return None
@@ -182,6 +187,9 @@ _CALL = re.compile(r"[\w.]{0,128}[(\[{]")
 _WORD = re.compile(r"[^\W\d_]+(?:'[a-z]{1,2})?(?=[\s.,;:!?)\]}\"']|$)")
 _NOTHING = frozenset(("none", "null", "nil", "true", "false", "undefined", "nan", "0", "1", "-", "''", '""', "[]", "{}", "()"))
 
+_PLACEHOLDER = re.compile(r"%s|%\(\w+\)s|\?|\$\d+|\{\w?\}|[*•]+|x{3,}|\[?redacted\]?|\[?filtered\]?", re.IGNORECASE)
+_TEMPLATE_FIELD = re.compile(r"\$?\{{1,2}[ ]?([\w.]{1,64})(?:![rsa])?(?::[^{}]{0,32})?[ ]?\}{1,2}")
+
 _PROSE = frozenset(
     "a an and are as at be been by can cannot could did do does doesn't don't for from had has have how if in into is isn't it "
     "its out open there may might must need needs never no not of on only or please should so than that the then there this to too try use "
@@ -229,7 +237,7 @@ def named_values(text: str, low: str, masks: NameRule, found: list[str]) -> str:
         if rule is None:
             continue
         for start, end in _values(text, name_start, separator, rule):
-            if end <= start or text[start:end] == MARKER:
+            if end <= start or text[start:end] == MARKER or _is_nothing(text[start:end], masks):
                 continue
             found.append(rule)
             pieces += (text[position:start], MARKER)
@@ -238,6 +246,16 @@ def named_values(text: str, low: str, masks: NameRule, found: list[str]) -> str:
         return text
     pieces.append(text[position:])
     return "".join(pieces)
+
+
+def _is_nothing(value: str, masks: NameRule) -> bool:
+    """True for values that hold no secret: None, a placeholder of SQL, a field of a template, stars, a punctuation mark."""
+    if value.lower() in _NOTHING or (len(value) <= 3 and not any(c.isalnum() for c in value)):
+        return True
+    if _PLACEHOLDER.fullmatch(value) is not None:
+        return True
+    field = _TEMPLATE_FIELD.fullmatch(value)
+    return field is not None and masks(field[1]) is not None
 
 
 def _start_of_name(text: str, start: int, floor: int) -> int:
@@ -250,9 +268,13 @@ def _start_of_name(text: str, start: int, floor: int) -> int:
 def _rule_of(text: str, start: int, end: int, separator: re.Match[str], masks: NameRule) -> str | None:
     name = text[start:end]
     rule = masks(name)
-    if rule is not None:
-        return rule
     before = text[start - 1 : start]
+    if rule is not None:
+        if before == " " and name[:5].lower() == "token":  # "unexpected token", "prompt tokens"
+            qualifier = _BEFORE.search(text, max(0, start - 21), start)
+            if qualifier is not None:
+                return masks(f"{qualifier[1]}_{name}")
+        return rule
     if before in ("?", "&", ";") and before and separator.groupdict().get("assign") == "=":
         if name.lower() in _QUERY_NAMES:
             return f"query:{name.lower()}"
@@ -321,8 +343,6 @@ def _value(text: str, start: int) -> tuple[int, int]:
         end = _URL_END.search(text, end).start()  # type: ignore[union-attr]
     while end > start and text[end - 1] in ".,;:!?" and (end == len(text) or text[end] in " \t\r\n\"'"):
         end -= 1
-    if text[start:end].lower() in _NOTHING:
-        return start, start
     return start, end
 
 

@@ -173,6 +173,6 @@ class Walk:
         if len(items) != 2:
             return None
         first = items[0].decode("utf-8", "replace") if type(items[0]) is bytes else items[0]
-        if type(first) is not str or self._scrubber.masks(first) is None:
+        if type(first) is not str or not _PLAIN_KEY.issuperset(first) or self._scrubber.masks(first) is None:
             return None
-        return [items[0], self.value(items[1], first, depth + 1)]
+        return [self.value(items[0], name, depth + 1), self.value(items[1], first, depth + 1)]
