@@ -11,11 +11,11 @@ flags.md §6.
 from __future__ import annotations
 
 try:  # CPython's own implementation: no OpenSSL context per call, and it exists where policy forbids SHA-1 for security
-    from _sha1 import sha1
+    from _sha1 import sha1  # type: ignore[import-not-found]
 except ImportError:
     from hashlib import sha1 as _openssl_sha1
 
-    def sha1(data: bytes) -> object:  # type: ignore[misc]
+    def sha1(data: bytes) -> object:
         return _openssl_sha1(data, usedforsecurity=False)
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from phtrack.encode import clean
 from phtrack.flags import dates, patterns, semver
@@ -22,8 +21,9 @@ from phtrack.flags.verdicts import MISSING, UNSUPPORTED, Unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
-Verdict = Union[bool, Unresolved]
+Verdict = bool | Unresolved
 Now = "Callable[[], datetime]"
 """The time in UTC of this evaluation; asked for only by filters that need it."""
 Test = "Callable[[Any, Now], Verdict]"
@@ -54,11 +54,12 @@ def compile_test(operator: Any, value: Any, version: int) -> Callable[[Any, Call
     if value is ABSENT:
         return always(UNSUPPORTED)
     compiler = _COMPILERS.get(operator)
+    test: Callable[[Any, Callable[[], datetime]], Verdict] = always(UNSUPPORTED)
     if compiler is not None:
-        return compiler(operator, value, version)
-    if operator in semver.OPERATORS:
-        return _semver(operator, value)
-    return always(UNSUPPORTED)
+        test = compiler(operator, value, version)
+    elif operator in semver.OPERATORS:
+        test = _semver(operator, value)
+    return test
 
 
 def always(verdict: Verdict) -> Callable[[Any, Any], Verdict]:

@@ -187,7 +187,7 @@ class _Scanner:
             if char == "[" or (char in "&-~|" and ahead == char):
                 raise _Unshared
             if char == "-" and ahead != "]" and not first:
-                if after_range or len(pieces[-1]) == 2 and pieces[-1][1] in "dDwWsS":
+                if after_range or (len(pieces[-1]) == 2 and pieces[-1][1] in "dDwWsS"):
                     raise _Unshared
                 pieces.append("-" + self._range_end())
                 first, after_range = False, True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from phtrack.flags.hashing import digest
 from phtrack.flags.verdicts import MISSING, UNSUPPORTED, Unresolved, worst
@@ -20,9 +20,9 @@ from phtrack.flags.verdicts import MISSING, UNSUPPORTED, Unresolved, worst
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Value = Union[bool, str]
+Value = bool | str
 """What a flag is for somebody: on, off, or the key of a variant."""
-Verdict = Union[bool, Unresolved]
+Verdict = bool | Unresolved
 Properties = Mapping[str, Any]
 Check = "Callable[[Properties, Run], Verdict]"
 """One filter of a condition."""
@@ -178,17 +178,17 @@ class Flag:
                 return MISSING
             ident, properties = group
         if self.enrollment is not None:
-            return self._enrolled(properties)
+            return self._enrolled(properties, self.enrollment)
         if self.holdout != b"" and (self.holdout is None or digest(b"holdout-" + ident) <= self.holdout):
             return self.holdout_value
         return self._by_conditions(run, properties, ident)
 
-    def _enrolled(self, properties: Properties) -> bool | Unresolved:
+    def _enrolled(self, properties: Properties, name: str) -> bool | Unresolved:
         if self.scope is not None:
             return UNSUPPORTED
-        if self.enrollment not in properties:
+        if name not in properties:
             return MISSING
-        found = properties[self.enrollment]
+        found = properties[name]
         return found is True or (type(found) is str and found == "true")
 
     def _by_conditions(self, run: Run, properties: Properties, ident: bytes) -> Value | Unresolved:

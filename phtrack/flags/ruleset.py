@@ -13,9 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from phtrack import _guard
+from phtrack import _guard, encode
 from phtrack.flags import operators
-from phtrack.flags.hashing import bound
+from phtrack.flags.hashing import bound, digest
 from phtrack.flags.operators import ABSENT
 from phtrack.flags.rules import Condition, Flag, Properties, Run, Value, Verdict
 from phtrack.flags.verdicts import CONTINUITY, DEPENDENCY, MISSING, SERVER, UNSUPPORTED, Unresolved
@@ -33,6 +33,7 @@ class Ruleset:
         self.data = data
         """The definitions as they came: ``flags``, ``group_type_mapping``, ``cohorts``, and the two settings."""
         self.etag = etag
+        self._version: str | None = None
         self.minimal_events = data.get("minimal_flag_called_events") is True
         self.flags: dict[str, Flag] = {}
         compiler = _Compiler(data)
@@ -42,6 +43,15 @@ class Ruleset:
                 self.flags[flag.key] = flag
         self.linked = compiler.linked
         """True if any flag depends on another."""
+
+    @property
+    def version(self) -> str:
+        """What tells these definitions from others: the server's ETag, else a hash of what they say."""
+        if self.etag is not None:
+            return self.etag
+        if self._version is None:
+            self._version = digest(encode.dumps(self.data)).hex()
+        return self._version
 
     def run(self, distinct_id: str, **about: Any) -> Run:
         """A `Run` over these flags."""
@@ -249,7 +259,9 @@ class _Compiler:
         if not values:
             return _always(True)
         parts = [
-            self._cohort_group(one) if isinstance(one, Mapping) and "values" in one else self._check(one, in_cohort=True)
+            self._cohort_group(one)
+            if isinstance(one, Mapping) and "values" in one
+            else self._check(one, in_cohort=True)
             for one in values
         ]
         return _combine(parts, decisive=kind == "OR")
@@ -304,7 +316,7 @@ def _negate(check: Any) -> Any:
     return negated
 
 
-def _combine(parts: list[Any], *, decisive: bool) -> Any:
+def _combine(parts: list[Callable[[Any, Any], Verdict]], *, decisive: bool) -> Any:
     """Any of *parts* (*decisive* True) or all of them (False); a decisive answer wins over unresolved ones."""
     if len(parts) == 1:
         return parts[0]

@@ -31,7 +31,7 @@ def parse(words: str) -> Version | None:
     numbers = _numbers(_core(words).split("."))
     if not numbers:
         return None
-    major, minor, patch = (numbers + [0, 0])[:3]
+    major, minor, patch = ([*numbers, 0, 0])[:3]
     return major, minor, patch
 
 

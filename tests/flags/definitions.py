@@ -19,10 +19,10 @@ def cohort(name: Any, **more: Any) -> dict[str, Any]:
     return {"key": "id", "type": "cohort", "value": name, **more}
 
 
-def dependency(key: str, value: Any = True, **more: Any) -> dict[str, Any]:
+def dependency(name: str, value: Any = True, **more: Any) -> dict[str, Any]:
     """A filter on the value of another flag."""
     return {
-        "key": key, "type": "flag", "operator": "flag_evaluates_to", "value": value, "dependency_chain": [key],
+        "key": name, "type": "flag", "operator": "flag_evaluates_to", "value": value, "dependency_chain": [name],
     } | more  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.flags.definitions import condition, flag, read, ruleset, variants
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phtrack.flags import hashing
+from tests.flags.definitions import condition, flag, read, ruleset, variants
 
 VECTORS = [
     ("simple-flag", "user-1", "", "bcb4b30a13e1f13", 0.7371322536090543),

@@ -9,12 +9,13 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.flags.definitions import condition, flag, prop, read, ruleset
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phtrack.flags import dates, semver
 from phtrack.flags.operators import ABSENT, compile_test
 from phtrack.flags.verdicts import Unresolved
+from tests.flags.definitions import condition, flag, prop, read, ruleset
 
 NOW = dt.datetime(2024, 3, 31, 12, tzinfo=dt.timezone.utc)
 PROPERTY, FILTER = "?missing_context", "?unsupported_definition"
@@ -337,7 +338,9 @@ anything = st.recursive(
 
 
 @given(st.sampled_from(ALL_OPERATORS), anything, anything, st.sampled_from([1, 2]))
-def test_no_filter_and_no_property_makes_an_operator_fail(operator: str, filter_: Any, found: Any, version: int) -> None:
+def test_no_filter_and_no_property_makes_an_operator_fail(
+    operator: str, filter_: Any, found: Any, version: int
+) -> None:
     """Whatever definitions and applications hold, an operator answers yes, no or unresolved."""
     verdict = compile_test(operator, filter_, version)(found, lambda: NOW)
     assert isinstance(verdict, (bool, Unresolved))
@@ -355,7 +358,10 @@ def test_a_negated_operator_says_the_opposite(operator: str, filter_: Any, found
     assert compile_test(NEGATED[operator], filter_, 2)(found, lambda: NOW) is not plain
 
 
-@given(st.datetimes(dt.datetime(1000, 1, 1), dt.datetime(9000, 1, 1)), st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23)))
+@given(
+    st.datetimes(dt.datetime(1000, 1, 1), dt.datetime(9000, 1, 1)),
+    st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23)),
+)
 def test_a_date_means_the_same_as_object_and_as_text(at: dt.datetime, offset: dt.timedelta) -> None:
     """What is sent as ISO text and what stays a datetime are the same point in time."""
     minutes = dt.timedelta(minutes=offset // dt.timedelta(minutes=1))
@@ -364,7 +370,9 @@ def test_a_date_means_the_same_as_object_and_as_text(at: dt.datetime, offset: dt
     assert dates.point(at.isoformat(), lambda: NOW) == dates.point(at, lambda: NOW)
 
 
-@given(st.tuples(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)), st.sampled_from(["", "-rc.1", "+b5", ".7"]))
+@given(
+    st.tuples(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)), st.sampled_from(["", "-rc.1", "+b5", ".7"])
+)
 def test_versions_parse_into_their_numbers(numbers: tuple[int, int, int], tail: str) -> None:
     """Pre-release, build and a fourth number change nothing."""
     assert semver.parse("v" + ".".join(map(str, numbers)) + tail) == numbers

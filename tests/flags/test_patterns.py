@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phtrack.flags.patterns import INVALID, UNSHARED, compile_pattern
 
@@ -60,7 +61,10 @@ def test_what_the_engines_read_differently_is_left_to_the_server(pattern: str) -
     assert compile_pattern(pattern) == UNSHARED
 
 
-@pytest.mark.parametrize("pattern", ["(", ")", "a(b", "a)b", "[", "[a", "[]", "[^]", "[b-a]", "*a", "+", "?", "a|*", "(*a)", "a{3,2}", "\\", "a\\"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["(", ")", "a(b", "a)b", "[", "[a", "[]", "[^]", "[b-a]", "*a", "+", "?", "a|*", "(*a)", "a{3,2}", "\\", "a\\"],
+)
 def test_what_no_engine_reads_is_invalid(pattern: str) -> None:
     """A broken pattern matches nobody, as on the server."""
     assert compile_pattern(pattern) == INVALID

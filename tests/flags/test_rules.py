@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.flags.definitions import cohort, condition, dependency, flag, prop, read, ruleset, variants
 
 from phtrack.flags.verdicts import Unresolved
+from tests.flags.definitions import cohort, condition, dependency, flag, prop, read, ruleset, variants
 
 YES, NO, UNKNOWN = prop("t", "1"), prop("t", "0"), prop("missing", "1")
 SERVER = cohort(99)
@@ -40,7 +40,9 @@ def test_what_only_the_server_can_evaluate_is_left_to_it() -> None:
     assert value(bucketing_identifier="browser") == UNSUPPORTED
 
 
-@pytest.mark.parametrize("empty", [{"filters": None}, {"filters": {}}, {"filters": {"groups": None}}, {"filters": {"groups": []}}])
+@pytest.mark.parametrize(
+    "empty", [{"filters": None}, {"filters": {}}, {"filters": {"groups": None}}, {"filters": {"groups": []}}]
+)
 def test_a_flag_without_conditions_is_off(empty: dict[str, Any]) -> None:
     """Null anywhere in the filters means that nothing is there."""
     assert read(ruleset({"key": "f", "active": True, **empty}), "f") is False
@@ -72,7 +74,9 @@ def test_definitions_without_a_key_are_left_out() -> None:
     assert list(ruleset({"active": True}, 5, None, {"key": 7}, flag("g")).flags) == ["g"]
 
 
-@pytest.mark.parametrize("found", [(True, True), ("true", True), ("TRUE", False), (False, False), (1, False), (None, False)])
+@pytest.mark.parametrize(
+    "found", [(True, True), ("true", True), ("TRUE", False), (False, False), (1, False), (None, False)]
+)
 def test_enrollment_decides_alone(found: tuple[Any, bool]) -> None:
     """A user who opted in to an early-access feature has it, others don't, whatever the conditions say."""
     property_, expected = found
@@ -288,7 +292,7 @@ def test_dependencies(other: Any, wanted: Any, expected: Any) -> None:
 )  # fmt: skip
 def test_broken_dependencies(broken: dict[str, Any], expected: Any) -> None:
     """What names no flag matches nobody; what can't be followed is unresolved."""
-    assert read(ruleset(flag("f", condition(dependency("d", **broken))), ON), "f") == expected
+    assert read(ruleset(flag("f", condition(dependency("d") | broken)), ON), "f") == expected
 
 
 def test_dependencies_that_go_in_a_circle_end() -> None:
@@ -299,7 +303,13 @@ def test_dependencies_that_go_in_a_circle_end() -> None:
 
 def test_a_chain_is_evaluated_once_per_run() -> None:
     """All flags of a call share the values of the flags they depend on."""
-    chain = [flag("f0"), *(flag(f"f{n}", condition(dependency(f"f{n - 1}", dependency_chain=[f"f{m}" for m in range(n)]))) for n in range(1, 60))]
+    chain = [
+        flag("f0"),
+        *(
+            flag(f"f{n}", condition(dependency(f"f{n - 1}", dependency_chain=[f"f{m}" for m in range(n)])))
+            for n in range(1, 60)
+        ),
+    ]
     rules = ruleset(*reversed(chain))
     values, unresolved = rules.evaluate(rules.run("u"))
     assert (len(values), set(values.values()), unresolved) == (60, {True}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from tests.flags.definitions import condition, flag, read, ruleset, variants
 
 USERS = [f"user-{n}" for n in range(100_000)]
