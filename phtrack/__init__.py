@@ -64,6 +64,20 @@ if TYPE_CHECKING:
     opt_out = _of_client.opt_out
     opt_in = _of_client.opt_in
     is_opted_out = _of_client.is_opted_out
+    get_distinct_id = _of_client.get_distinct_id
+    evaluate_flags = _of_client.evaluate_flags
+    feature_enabled = _of_client.feature_enabled
+    is_feature_enabled = _of_client.is_feature_enabled
+    get_feature_flag = _of_client.get_feature_flag
+    get_feature_flag_result = _of_client.get_feature_flag_result
+    get_feature_flag_payload = _of_client.get_feature_flag_payload
+    get_all_flags = _of_client.get_all_flags
+    get_all_flags_and_payloads = _of_client.get_all_flags_and_payloads
+    get_remote_config_payload = _of_client.get_remote_config_payload
+    load_feature_flags = _of_client.load_feature_flags
+    feature_flag_definitions = _of_client.feature_flag_definitions
+    get_feature_flag_evaluation_runtime = _of_client.get_feature_flag_evaluation_runtime
+    get_feature_flag_keys_by_evaluation_runtime = _of_client.get_feature_flag_keys_by_evaluation_runtime
 
 # --- settings of the default client, read when it is made ------------------------------------------------------------
 
@@ -105,7 +119,11 @@ _NAMES = {
 
 _CALLS = (
     "capture", "capture_ai", "capture_exception", "set", "set_once", "alias", "group_identify", "flush", "join", "stats",
-    "opt_out", "opt_in", "is_opted_out",
+    "opt_out", "opt_in", "is_opted_out", "get_distinct_id",
+    "evaluate_flags", "feature_enabled", "is_feature_enabled", "get_feature_flag", "get_feature_flag_result",
+    "get_feature_flag_payload", "get_all_flags", "get_all_flags_and_payloads", "get_remote_config_payload",
+    "load_feature_flags", "feature_flag_definitions", "get_feature_flag_evaluation_runtime",
+    "get_feature_flag_keys_by_evaluation_runtime",
 )  # fmt: skip
 """Functions that are methods of the default client."""
 

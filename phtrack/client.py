@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process, context, groups as persons
 from phtrack.delivery import Delivery
+from phtrack.flag_calls import FlagCalls
 from phtrack.options import Options, as_hooks, resolve
 from phtrack.pipeline import Pipeline, event_name
 from phtrack.tally import Tally
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _live: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
-class Client:
+class Client(FlagCalls):
     """
     Captures events and exceptions for one project.
 
@@ -155,9 +156,6 @@ class Client:
         if flags is None and not legacy:
             return None
         return self._flags_on_event(flags, legacy, about)
-
-    def _flags_on_event(self, flags: Any, legacy: Any, about: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        return None
 
     def set(self, **about: Unpack[SetArguments]) -> str | None:
         """Set person properties. Without an id (argument or context) or properties nothing is sent."""
@@ -343,6 +341,7 @@ class Client:
             self._delivery.close(timeout)
 
     def _close_parts(self) -> None:
+        self._close_flags()
         if self._errors is not None:
             self._errors.close()
 
@@ -355,6 +354,7 @@ class Client:
         context.reset_after_fork()
         _guard.reset_after_fork()
         self.tally.reset_after_fork()
+        self._fork_flags()
         if self._errors is not None:
             self._errors.reset_after_fork()
 

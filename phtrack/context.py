@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phtrack import _guard, steps
+from phtrack import _guard, encode, event, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _NOTHING: dict[str, Any] = {}
+MAX_STEP_BYTES = 32_768
+MAX_STEP_MESSAGE = 2_000
 
 
 class Scope:
@@ -436,10 +438,26 @@ def step(message: Any, **properties: Any) -> None:
     Works outside of a context too: then it belongs to the current thread or task. The oldest steps give way.
     """
     with _guard.shield("step"):
-        body = steps.make(message, properties)
+        body = _step_body(message, properties)
         if body is not None:
             around = surroundings()
             note(steps=steps.add(around.steps if around is not None else None, body))
+
+
+def _step_body(message: Any, properties: Mapping[str, Any]) -> bytes | None:
+    """The JSON object of a step that happens now; None if it alone is over the budget."""
+    text = message if type(message) is str else str(message)
+    step: dict[str, Any] = {"$message": text[:MAX_STEP_MESSAGE], "$timestamp": event.now_text()}
+    for name, value in properties.items():
+        if name in step:
+            _guard.once("warning", "a step can't have a property named %s; it is left out", name)
+        else:
+            step[name] = value
+    body = encode.dumps(step)
+    if len(body) > MAX_STEP_BYTES:
+        _guard.say("warning", "a step of %d bytes is over the limit and was left out", len(body), every=60)
+        return None
+    return body
 
 
 def note_flag_read(key: str, value: Any) -> None:

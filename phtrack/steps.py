@@ -7,15 +7,8 @@ way from there. Each step is encoded when it is made. Shape and budget: wire con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from phtrack import _guard, encode, event
-
 MAX_KEPT_BYTES = 65_536
 """Bytes a chain may grow to before its older part is cut off; what an event carries is bounded by its own option."""
-MAX_STEP_BYTES = 32_768
-MAX_MESSAGE = 2_000
 
 
 class Cell:
@@ -30,22 +23,6 @@ class Cell:
         self.total: int = len(body) + 1 + (before.total if before is not None else 0)
         """Bytes of this step and all before it."""
         self.count: int = 1 + (before.count if before is not None else 0)
-
-
-def make(message: Any, properties: Mapping[str, Any]) -> bytes | None:
-    """The JSON object of a step that happens now; None if it alone is over the budget."""
-    text = message if type(message) is str else str(message)
-    step: dict[str, Any] = {"$message": text[:MAX_MESSAGE], "$timestamp": event.now_text()}
-    for name, value in properties.items():
-        if name in step:
-            _guard.once("warning", "a step can't have a property named %s; it is left out", name)
-        else:
-            step[name] = value
-    body = encode.dumps(step)
-    if len(body) > MAX_STEP_BYTES:
-        _guard.say("warning", "a step of %d bytes is over the limit and was left out", len(body), every=60)
-        return None
-    return body
 
 
 def add(chain: Cell | None, body: bytes) -> Cell:
