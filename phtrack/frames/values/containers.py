@@ -78,11 +78,15 @@ def _fill_iterable(length_of: Any, iterate: Any) -> Any:
 def fill_dict(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
     """Keys and values of a dict or of any subclass of it."""
     node.length = length = dict.__len__(value)
-    visit, named = f.visit, f.named
-    node.items = [
-        (key if type(key) is str and len(key) <= 64 else visit(key), named(key, entry))
-        for key, entry in read(node, dict.items(value), head_of(length))
-    ]
+    visit, rules = f.visit, f.rules
+    items: list[Any] = []
+    for key, entry in read(node, dict.items(value), head_of(length)):
+        if type(key) is str and len(key) <= 64:
+            rule = rules[key] if key in rules else f.rule_for(key)
+            items.append((key, visit(entry) if rule is None else f.masked(rule, entry)))
+        else:
+            items.append((visit(key), f.named(key, entry)))
+    node.items = items
 
 
 def _fill_proxy(f: Formatter, value: Any, node: Node, shape: Shape) -> None:

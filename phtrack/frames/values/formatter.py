@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from phtrack.frames.values.leaves import MAX_INT, MAX_TEXT, TEXT_HEAD
-from phtrack.frames.values.node import BYTES, CHANGED, MASKED, NODES, TEXT, TIME, UNREADABLE, Node
+from phtrack.frames.values.node import BYTES, CHANGED, MASKED, NODES, SEQUENCE, TEXT, TIME, UNREADABLE, Node
 from phtrack.frames.values.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ MAX_EVENT_NODES = 3000
 """Values read for one event."""
 MAX_EVENT_BYTES = 256 * 1024
 """Characters of text held for one event."""
+MAX_NAME = 200
+"""Characters of a name that is still looked at; what is longer is text."""
 _SHORT = 64
 """Characters of a text that count as one node and no more."""
 
@@ -42,45 +44,65 @@ class Masks(Protocol):
 class Formatter:
     """Reads values for one event within its budgets. Not shared between threads; `close` lets go of all objects."""
 
-    __slots__ = ("_bytes", "_clock", "_memo", "_nodes", "_rules", "_scrubber", "_waiting", "deadline")
+    __slots__ = ("_bytes", "_clock", "_memo", "_nodes", "_scrubber", "_waiting", "deadline", "ended", "rules")
 
     def __init__(self, masks: Masks, clock: Callable[[], int]) -> None:
         self.deadline = 0
         """The reading of the clock (nanoseconds) after which nothing more is read."""
+        self.ended: str | None = None
+        """The budget that has ended; nothing is read any more once it is set."""
+        self.rules: dict[Any, str | None] = {}
+        """What `rule_for` has decided."""
         self._clock = clock
         self._scrubber = masks
-        self._rules: dict[str, str | None] = {}
         self._memo: dict[int, tuple[Node, Any]] = {}  # the objects too: an id is only as good as its object's life
         self._waiting: deque[tuple[Node, Any, Shape]] = deque()
         self._nodes = MAX_EVENT_NODES
         self._bytes = MAX_EVENT_BYTES
 
-    def exhausted(self) -> str | None:
-        """The budget that has ended, or None."""
-        if self._clock() > self.deadline:
-            return TIME
-        if self._nodes <= 0:
-            return NODES
-        return BYTES if self._bytes <= 0 else None
-
-    def rule_for(self, name: str) -> str | None:
-        """The rule that hides values called *name*, decided once per event and name."""
-        rules = self._rules
-        if name in rules:
-            return rules[name]
-        rule = rules[name] = self._scrubber.masks(name)
-        return rule
+    def rule_for(self, name: Any) -> str | None:
+        """The rule that hides what is known by *name* (text, or bytes as in a header), decided once per event and name."""
+        kind = type(name)
+        if (kind is not str and kind is not bytes) or len(name) > MAX_NAME:
+            return None
+        if name not in self.rules:
+            self.rules[name] = self._scrubber.masks(name if kind is str else name.decode("latin-1"))
+        return self.rules[name]
 
     def read(self, value: Any) -> Any:
         """The value of a variable or expression, with as much of its inside as the budgets allow. Never raises."""
-        node = self.visit(value)
+        kind = type(value)
+        if kind is int:
+            if -MAX_INT < value < MAX_INT:
+                return value
+        elif kind is str:
+            if len(value) <= _SHORT:
+                return value
+        elif value is None or kind is float or kind is bool:
+            return value
+        memo = self._memo
+        known = memo.get(id(value))
+        node = self.visit(value) if known is None else known[0]
         if type(node) is Node and node.items is None:
-            known = self._memo.get(id(value))
-            if known is not None:  # new, or met before where a budget left it out
-                node.note = None
-                self._waiting.append((node, value, shape_of(type(value))))
+            if node.form < SEQUENCE:
+                memo[id(value)] = (node, value)
+            else:  # new, or met before where a budget left it out
+                if known is not None:
+                    node.note = None
+                    self._waiting.append((node, value, shape_of(kind)))
                 self._fill_waiting()
         return node
+
+    def masked(self, rule: str, value: Any) -> Any:
+        """
+        A value whose name is masked by *rule*: not read at all.
+
+        Except for None, a truth value and the empty text: they are no secret, and "the password was None" is often the
+        answer.
+        """
+        if value is None or value is True or value is False or (type(value) is str and not value):
+            return value
+        return Node(MASKED, "", rule)
 
     def visit(self, value: Any) -> Any:
         """*value* as a scalar or a node; a container's node is filled when its turn comes."""
@@ -111,15 +133,10 @@ class Formatter:
         return node
 
     def named(self, name: Any, value: Any) -> Any:
-        """Like `visit`, for what is known by a *name*: not read at all where the name is masked."""
-        kind = type(name)
-        if kind is not str:
-            if kind is not bytes or len(name) > 100:
-                return self.visit(value)
-            name = name.decode("latin-1")
-        if len(name) <= 200 and (rule := self.rule_for(name)) is not None:
-            return Node(MASKED, "", rule)
-        return self.visit(value)
+        """Like `visit`, for what is known by a *name*: not read where the name is masked."""
+        rules = self.rules
+        rule = rules[name] if type(name) is str and name in rules else self.rule_for(name)
+        return self.visit(value) if rule is None else self.masked(rule, value)
 
     def close(self) -> None:
         """Let go of every object that was read."""
@@ -127,17 +144,23 @@ class Formatter:
         self._waiting.clear()
 
     def _fill_waiting(self) -> None:
+        """Fill nodes in the order in which they were met, until one of the budgets ends."""
         waiting = self._waiting
         nodes = MAX_NODES
         while waiting:
-            why = NODES if nodes <= 0 else self.exhausted()
-            if why is not None:
+            if self._clock() > self.deadline:
+                self.ended = TIME
+            elif self._nodes <= 0:
+                self.ended = NODES
+            elif self._bytes <= 0:
+                self.ended = BYTES
+            if nodes <= 0 or self.ended is not None:
                 for node, _, _ in waiting:
-                    node.note = why
+                    node.note = self.ended or NODES
                 waiting.clear()
                 return
             node, value, shape = waiting.popleft()
-            if node.items is not None:
+            if node.items is not None or shape.fill is None:
                 continue  # it waited twice: as a part of something, and as a variable of its own
             node.items = []
             try:

@@ -33,6 +33,7 @@ _COMPREHENSIONS = {
     "<dictcomp>": ast.DictComp,
     "<genexpr>": ast.GeneratorExp,
 }
+_SCOPES = (*_COMPREHENSIONS.values(), ast.Lambda)
 
 
 class Plan:
@@ -99,14 +100,17 @@ def _roots(site: Site) -> Iterator[ast.AST]:
     node = statement.node
     if node is None:
         return
+    failing = statement.expression_node
     name = site.code.co_name
     if name in _COMPREHENSIONS or name == "<lambda>":
-        inner = _inner(node, site, statement)
+        inner = _inner(node, site.code, failing)
         if isinstance(inner, ast.Lambda):
             yield inner.body
         elif inner is not None:
             yield from _own_parts(inner)
         return
+    if failing is not None and not any(_holds(one, failing) for one in ast.walk(node) if isinstance(one, _SCOPES)):
+        yield failing
     yield from header_of(node)
     yield from conditions_of(statement, site)
 
@@ -185,22 +189,32 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _inner(node: ast.AST, site: Site, statement: Any) -> Any:
+def _inner(node: ast.AST, code: CodeType, failing: ast.AST | None) -> Any:
     """The comprehension or lambda in the statement whose frame this is; None when that can't be told."""
-    wanted: Any = _COMPREHENSIONS.get(site.code.co_name, ast.Lambda)
-    found = [one for one in ast.walk(node) if isinstance(one, wanted)]
-    if isinstance(wanted, type) and wanted is ast.Lambda:
-        count = site.code.co_argcount + site.code.co_kwonlyargcount
-        found = [
-            one
-            for one in found
-            if tuple(arg.arg for arg in (*one.args.posonlyargs, *one.args.args, *one.args.kwonlyargs))
-            == site.code.co_varnames[:count]
-        ]
+    wanted: Any = _COMPREHENSIONS.get(code.co_name, ast.Lambda)
+    found = [one for one in ast.walk(node) if isinstance(one, wanted) and (failing is None or _holds(one, failing))]
+    if wanted is ast.Lambda:
+        parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        found = [one for one in found if _parameters(one) == parameters]
     else:
-        bound = set(site.code.co_varnames) | set(site.code.co_cellvars)
-        found = [one for one in found if all(_targets(one) <= bound for _ in (1,))]
+        bound = {*code.co_varnames, *code.co_cellvars}
+        found = [one for one in found if _targets(one) <= bound]
+    if failing is not None:
+        return found[-1] if found else None  # the innermost: a walk goes outside in
     return found[0] if len(found) == 1 else None
+
+
+def _holds(outer: Any, inner: Any) -> bool:
+    """True when the place of *inner* lies within that of *outer*."""
+    return (outer.lineno, outer.col_offset) <= (inner.lineno, inner.col_offset) and (
+        inner.end_lineno,
+        inner.end_col_offset,
+    ) <= (outer.end_lineno, outer.end_col_offset)
+
+
+def _parameters(function: ast.Lambda) -> tuple[str, ...]:
+    arguments = function.args
+    return tuple(one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
 
 
 def _targets(comprehension: Any) -> set[str]:

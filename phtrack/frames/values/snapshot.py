@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from phtrack import _guard
 from phtrack.frames.values.expressions import LOCAL, evaluate
 from phtrack.frames.values.formatter import Formatter
-from phtrack.frames.values.node import MASKED, MISSING, Node
-from phtrack.frames.values.select import CO_OPTIMIZED, fast_names, make_plan
+from phtrack.frames.values.node import MISSING, TIME
+from phtrack.frames.values.select import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, FrameType
+    from types import FrameType
 
     from phtrack.frames.site import Site
     from phtrack.frames.values.select import Plan
@@ -81,12 +81,15 @@ class ValueSnapshot:
             return ()
         start = self._clock()
         names: Any = None
+        plan: Any = site.expressions
         try:
-            plan = site.expressions
             if plan is None:
                 plan = self._plan(site, start)
                 start = self._clock()
-            self._formatter.deadline = start + self._left
+            formatter = self._formatter
+            formatter.deadline = start + self._left
+            if self._left <= 0:
+                formatter.ended = TIME
             names = frame.f_locals
             return self._take(frame, plan, names)
         except (RecursionError, MemoryError):
@@ -97,8 +100,8 @@ class ValueSnapshot:
         finally:
             # Up to Python 3.12 a function's `f_locals` is a copy that the frame keeps, and with it every value, also those
             # that a running function deletes later. Nobody else has this copy: take out what we caused to be in it.
-            if type(names) is dict and getrefcount(names) == _OWN_REFERENCES and frame.f_code.co_flags & CO_OPTIMIZED:
-                _release(names, frame.f_code)
+            if type(names) is dict and getrefcount(names) == _OWN_REFERENCES and plan.fast:
+                _release(names, plan)
             self._left -= self._clock() - start
 
     def close(self) -> None:
@@ -121,30 +124,29 @@ class ValueSnapshot:
         get = _getter(mapping)
         taken: list[tuple[str, Any, str]] = []
         if shown:
-            values = evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins))
-            self._take_shown(shown, values, taken)
+            self._take_shown(
+                shown, evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins)), taken
+            )
         formatter = self._formatter
-        why = formatter.exhausted()
+        read = formatter.read
         left = len(names)
-        if why is None:
-            for name, rule in names:
-                value = get(name, MISSING)
-                left -= 1
-                if value is MISSING:
-                    continue
-                if rule is not None:
-                    taken.append((name, Node(MASKED, "", rule), VARIABLE))
-                    continue
-                taken.append((name, formatter.read(value), VARIABLE))
-                if not left & 3 and (why := formatter.exhausted()) is not None:
-                    break
-        if why is not None:
+        for name, rule in names:
+            if formatter.ended is not None:
+                break
+            left -= 1
+            value = get(name, MISSING)
+            if value is not MISSING:
+                taken.append((name, read(value) if rule is None else formatter.masked(rule, value), VARIABLE))
+        if formatter.ended is not None:
             self._spent = True
-            taken.append(("", f"{left} more variables of this frame, and those of the frames around it: {why}", NOTE))
+            why = f"{left} more variables of this frame, and those of the frames around it: {formatter.ended}"
+            taken.append(("", why, NOTE))
         return tuple(taken)
 
     def _take_shown(self, shown: Any, values: list[Any], taken: list[tuple[str, Any, str]]) -> None:
         """The expressions of the statement; where one has no value, the longest beginning of it that has."""
+        formatter = self._formatter
+        read = formatter.read
         for text, step, bases, kind, rule in shown:
             value = values[step]
             if value is MISSING:
@@ -154,10 +156,8 @@ class ValueSnapshot:
                         break
                 else:
                     continue
-            if rule is not None:
-                taken.append((text, Node(MASKED, "", rule), kind))
-            elif kind is VARIABLE or not _says_its_name(value):
-                taken.append((text, self._formatter.read(value), kind))
+            if kind is VARIABLE or not _says_its_name(value):
+                taken.append((text, read(value) if rule is None else formatter.masked(rule, value), kind))
 
 
 def _decide(plan: Plan, scrubber: Names) -> None:
@@ -180,6 +180,8 @@ def _decide(plan: Plan, scrubber: Names) -> None:
 def _says_its_name(value: Any) -> bool:
     """True for functions, classes and modules: in an expression their name says it all."""
     kind = type(value)
+    if kind is str or kind is int or kind is dict:
+        return False
     return kind is FunctionType or kind is BuiltinFunctionType or kind is ModuleType or issubclass(kind, type)
 
 
@@ -193,10 +195,10 @@ def _getter(names: Any) -> Callable[[str, Any], Any]:
     return lambda name, otherwise: otherwise
 
 
-def _release(names: dict[str, Any], code: CodeType) -> None:
+def _release(names: dict[str, Any], plan: Plan) -> None:
     if sys.gettrace() is not None or sys.getprofile() is not None:
         return  # a debugger writes such a copy back into the function
-    for name in fast_names(code):
+    for name in plan.fast:
         names.pop(name, None)
 
 
