@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from phtrack.inbox.state import default_db
     from phtrack.inbox.store import StoreError
 
+    db = args.db
     try:
-        db = args.db or default_db()
+        db = db or default_db()
         if args.json:
             return _print_json(db)
         if args.clear:
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         return _serve(args, db)
     except (StoreError, RuntimeError) as error:
         return _fail(str(error))
+    except sqlite3.Error as error:
+        return _fail(f"{db} can't be used: {error}")
 
 
 def _fail(message: str) -> int:

@@ -4,6 +4,7 @@ The inbox as an ASGI application: what SDKs talk to, what people look at, behind
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,6 @@ def create_app(
             Mount("/static", StaticFiles(packages=[("phtrack.inbox", "static")]), name="static"),
         ],
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={HTTPException: pages.not_found},
+        exception_handlers={HTTPException: pages.not_found, sqlite3.Error: pages.unreadable},
         lifespan=lifespan,
     )

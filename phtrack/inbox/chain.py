@@ -96,6 +96,7 @@ class _Walk:
         entry, children = self._entries[index], self._children[index]
         members = [child for child in children if _source(self._entries[child]) == "member"]
         mechanism = as_dict(entry.get("mechanism"))
+        is_root_cause = len(self._entries) > 1 and not children and not depth
         stack = stack_of(entry, max(MIN_FRAMES, self._room))
         self._room -= stack.shown
         self.told.append(
@@ -109,8 +110,8 @@ class _Walk:
                 members=_summary([self._entries[member] for member in members]),
                 synthetic=mechanism.get("synthetic") is True,
                 # In a long chain the ends matter: what was caught, and where it began.
-                open=index == 0 or len(self._entries) <= 3 or index == len(self._entries) - 1,
-                root_cause=len(self._entries) > 1 and not children and not depth,
+                open=index == 0 or len(self._entries) <= 3 or is_root_cause,
+                root_cause=is_root_cause,
                 stack=stack,
             )
         )

@@ -34,6 +34,8 @@ class Facts:
     handled: bool | None
     """None when the event doesn't say."""
     tags: dict[str, str]
+    held_back: int
+    """Further occurrences that the sender's throttle only counted, since the event before."""
 
 
 def facts_of(event: dict[str, Any]) -> Facts:
@@ -56,6 +58,7 @@ def facts_of(event: dict[str, Any]) -> Facts:
         level=level if isinstance(level, str) and level in _LEVELS else "error",
         handled=handled if isinstance(handled, bool) else None,
         tags=tags_of(properties),
+        held_back=held_back_of(properties),
     )
 
 
@@ -109,6 +112,12 @@ def tags_of(properties: dict[str, Any]) -> dict[str, str]:
     """The context tags of an event: the properties that `$context_tags` names."""
     names = [name for name in as_list(properties.get("$context_tags")) if isinstance(name, str)]
     return {as_text(name, 100): as_text(properties[name], 200) for name in names[:50] if name in properties}
+
+
+def held_back_of(properties: dict[str, Any]) -> int:
+    """How many occurrences before this event were only counted by the sender."""
+    held = as_dict(as_dict(properties.get("phtrack")).get("held_back"))
+    return max(0, as_int(held.get("count")) or 0)
 
 
 def _key(fingerprint: str | None, kind: str, message: str, frame: dict[str, Any]) -> str:

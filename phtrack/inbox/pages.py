@@ -10,10 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+from markupsafe import escape
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from phtrack.inbox.literal import with_words
 from phtrack.inbox.records import event_record, issue_record
 from phtrack.inbox.text import as_json, visible
 from phtrack.inbox.view import age, clock, view_of
@@ -130,6 +132,11 @@ def not_found(request: Request, error: Exception) -> Response:
     return _Templates().page(request, "missing.html", status=status, detail=detail)
 
 
+def unreadable(request: Request, error: Exception) -> Response:
+    """The answer when the store can't be read: its file was damaged, or is locked for too long."""
+    return not_found(request, HTTPException(503, f"The inbox can't read its file: {error}"))
+
+
 def _find(store: Store, request: Request) -> tuple[Issue, StoredEvent]:
     """The issue and event that the path names; without an event, the issue's newest."""
     issue = store.issue(_id(request, "issue"))
@@ -166,11 +173,13 @@ class _Templates:
             loader=jinja2.PackageLoader("phtrack.inbox", "templates"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
-            finalize=lambda value: visible(value) if type(value) is str else value,
+            finalize=lambda value: visible(with_words(value)) if type(value) is str else value,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(clock=clock, thousands=lambda number: f"{number:,}")
+        self._environment.filters.update(
+            clock=clock, exactly=lambda text: escape(visible(text)), thousands=lambda number: f"{number:,}"
+        )
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         now = time.time()

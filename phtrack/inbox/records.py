@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 def issue_record(issue: Issue) -> dict[str, Any]:
     """
-    One issue: `id`, `type`, `message`, `culprit`, `count`, `first_seen`, `last_seen` (ISO-8601, UTC), `level`, `handled`
-    (true, false or null), `fingerprint` (as sent, or null), `tags` (of its newest event).
+    One issue: `id`, `type`, `message`, `culprit`, `count` (how often it happened), `held_back` (how many of those a
+    sender's throttle counted without sending them), `first_seen`, `last_seen` (ISO-8601, UTC), `level`, `handled` (true,
+    false or null), `fingerprint` (as sent, or null), `tags` (of its newest event).
     """
     return {
         "id": issue.id,
@@ -20,6 +21,7 @@ def issue_record(issue: Issue) -> dict[str, Any]:
         "message": issue.message,
         "culprit": issue.culprit,
         "count": issue.count,
+        "held_back": issue.held_back,
         "first_seen": _iso(issue.first_seen),
         "last_seen": _iso(issue.last_seen),
         "level": issue.level,

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from phtrack.inbox.grouping import frames_of, function_of, is_in_app
+from phtrack.inbox.literal import MASKED, TOO_LONG, literal, with_words
 from phtrack.inbox.source import Line, lines_of
-from phtrack.inbox.text import as_dict, as_int, as_list, as_text
+from phtrack.inbox.text import as_dict, as_int, as_list, as_text, shorten
 
 OPEN_FRAMES = 3
 """Frames of the application that are unfolded, counted from the crash."""
-_MASKED = "$$_posthog_redacted_based_on_masking_rules_$$"
-_TOO_LONG = "$$_posthog_value_too_long_$$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def _frame(frame: dict[str, Any], *, opened: bool) -> FrameView:
         line=as_int(frame.get("lineno")),
         path=as_text(frame.get("abs_path") or frame.get("filename"), 1_000),
         function=function_of(frame),
-        module=as_text(frame.get("module"), 200),
+        module=as_text(frame.get("module"), 200).replace("__main__", ""),
         in_app=is_in_app(frame),
         open=opened,
         lines=lines,
@@ -147,27 +146,30 @@ def values_of(frame: dict[str, Any]) -> list[Value]:
 
 
 def _own_value(variable: dict[str, Any]) -> Value:
-    value = variable.get("value")
-    name, kind = as_text(variable.get("name"), 200) or "?", as_text(variable.get("type"), 200)
-    redacted = variable.get("redacted")
-    if redacted:
-        rule = f"masked: {as_text(redacted, 200)}" if isinstance(redacted, str) else "masked"
-        return Value(name, "", kind, rule, True)
-    if value in (_MASKED, _TOO_LONG):
-        return _value(name, value, kind)
-    truncated = variable.get("truncated")
-    remarks = []
+    value, kind = variable.get("value"), as_text(variable.get("type"), 200)
+    name, rules = as_text(variable.get("name"), 200) or "?", as_text(variable.get("redacted"), 200)
+    if value == MASKED or (rules and value is None):
+        return Value(name, "", kind, f"masked ({rules})" if rules else "masked", True)
     length = as_int(variable.get("length"))
-    if length is not None:
-        remarks.append(f"length {length:,}")
-    if truncated:
-        remarks.append(f"cut: {as_text(truncated, 100)}" if isinstance(truncated, str) else "cut")
-    return Value(name, as_text(value), kind, ", ".join(remarks), value is None and bool(remarks))
+    cut = variable.get("truncated")
+    remarks = (
+        f"length {length:,}" if length is not None and isinstance(value, (list, dict, str)) else "",
+        "" if not cut else f"cut: {cut}" if isinstance(cut, str) else "cut",
+        f"partly masked ({rules})" if rules else "",
+    )
+    return Value(
+        name,
+        shorten(literal(value, kind), 10_000),
+        kind.removeprefix("__main__."),
+        ", ".join(filter(None, remarks)),
+        False,
+    )
 
 
-def _value(name: str, value: Any, kind: str = "") -> Value:
-    if value == _MASKED:
-        return Value(name, "", kind, "masked", True)
-    if value == _TOO_LONG:
-        return Value(name, "", kind, "not recorded: too long", True)
-    return Value(name, as_text(value), kind, "", False)
+def _value(name: str, value: Any) -> Value:
+    """A value in the contract's form: numbers and text, where text may be anything's."""
+    if value == MASKED:
+        return Value(name, "", "", "masked", True)
+    if value == TOO_LONG:
+        return Value(name, "", "", "not recorded: too long", True)
+    return Value(name, with_words(as_text(value)), "", "", False)

@@ -45,7 +45,8 @@ CREATE TABLE issues (
     level TEXT NOT NULL,
     handled INTEGER,
     tags TEXT NOT NULL,
-    count INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    held_back INTEGER NOT NULL,
     first_seen REAL NOT NULL,
     last_seen REAL NOT NULL
 );
@@ -90,9 +91,17 @@ class Issue:
     fingerprint: str | None
     key: str
     tags: dict[str, str]
-    count: int
+    events: int
+    """Events received."""
+    held_back: int
+    """Occurrences that the senders' throttles only counted."""
     first_seen: float
     last_seen: float
+
+    @property
+    def count(self) -> int:
+        """How often it happened."""
+        return self.events + self.held_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +255,7 @@ class Store:
         with self._lock:
             with self._writing() as db:
                 issues = db.execute("SELECT count(*) FROM issues").fetchone()[0]
-                counts = "SELECT (SELECT total(count) FROM issues) + (SELECT total(count) FROM names)"
+                counts = "SELECT (SELECT total(events) FROM issues) + (SELECT total(count) FROM names)"
                 events = int(db.execute(counts).fetchone()[0])
                 for table in ("bodies", "events", "issues", "names"):
                     db.execute(f"DELETE FROM {table}")
@@ -320,17 +329,17 @@ class Store:
         ]
 
 
-_ISSUE = "id, type, message, culprit, level, handled, fingerprint, key, tags, count, first_seen, last_seen"
+_ISSUE = "id, type, message, culprit, level, handled, fingerprint, key, tags, events, held_back, first_seen, last_seen"
 _EVENT = "id, uuid, issue, name, distinct_id, timestamp, received, body"
 _TIDY_EVERY = 500
 """Events between two applications of the retention."""
 
 
 def _issue(row: tuple[Any, ...]) -> Issue:
-    id, type, message, culprit, level, handled, fingerprint, key, tags, count, first_seen, last_seen = row
+    id, type, message, culprit, level, handled, fingerprint, key, tags, events, held_back, first_seen, last_seen = row
     return Issue(
         id, type, message, culprit, level, None if handled is None else bool(handled), fingerprint, key,
-        json.loads(tags), count, first_seen, last_seen,
+        json.loads(tags), events, held_back, first_seen, last_seen,
     )  # fmt: skip
 
 
@@ -374,19 +383,21 @@ def _count(db: sqlite3.Connection, facts: Facts, timestamp: float) -> int:
     handled = None if facts.handled is None else int(facts.handled)
     tags = json.dumps(facts.tags, ensure_ascii=False)
     message = shorten(facts.message, 2_000)
+    held_back = min(facts.held_back, 10**9)
     shown = (facts.type, message, facts.culprit, facts.level, handled, tags, facts.fingerprint)
     found = db.execute("SELECT id, last_seen FROM issues WHERE key = ?", (facts.key,)).fetchone()
     if found is None:
         added = db.execute(
-            "INSERT INTO issues (type, message, culprit, level, handled, tags, fingerprint, key, count, first_seen, last_seen)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
-            (*shown, facts.key, timestamp, timestamp),
+            "INSERT INTO issues (type, message, culprit, level, handled, tags, fingerprint, key, events, held_back,"
+            " first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+            (*shown, facts.key, held_back, timestamp, timestamp),
         )
         return int(added.lastrowid or 0)
     id, last_seen = found
     db.execute(
-        "UPDATE issues SET count = count + 1, first_seen = min(first_seen, ?1), last_seen = max(last_seen, ?1) WHERE id = ?2",
-        (timestamp, id),
+        "UPDATE issues SET events = events + 1, held_back = held_back + ?1, first_seen = min(first_seen, ?2), "
+        "last_seen = max(last_seen, ?2) WHERE id = ?3",
+        (held_back, timestamp, id),
     )
     if timestamp >= last_seen:
         db.execute(

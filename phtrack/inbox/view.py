@@ -9,13 +9,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from phtrack.inbox.chain import ExceptionView, chain_of
-from phtrack.inbox.grouping import tags_of
+from phtrack.inbox.grouping import held_back_of, tags_of
 from phtrack.inbox.incoming import timestamp_of
 from phtrack.inbox.text import as_dict, as_json, as_list, as_text, shorten
 
 if TYPE_CHECKING:
     from phtrack.inbox.store import Issue, StoredEvent
 
+_REMARKS = {
+    "merged": "also seen",
+    "given_up": "left out to fit",
+    "scrubbed": "masked by",
+    "omitted_exceptions": "exceptions left out",
+}
 _TOLD_ELSEWHERE = frozenset((
     "$exception_list", "$exception_type", "$exception_message", "$exception_level", "$exception_source",
     "$exception_fingerprint", "$exception_steps", "$context_tags", "phtrack",
@@ -53,6 +59,7 @@ class EventView:
     """The application's own."""
     sdk_properties: list[tuple[str, str]]
     """Those that begin with a dollar sign."""
+    remarks: list[tuple[str, str]]
     grouped: list[tuple[str, str]]
     raw: str
 
@@ -75,6 +82,7 @@ def view_of(event: StoredEvent, issue: Issue) -> EventView:
         tags=sorted(tags.items()),
         properties=_pairs({name: value for name, value in rest.items() if not name.startswith("$")}),
         sdk_properties=_pairs({name: value for name, value in rest.items() if name.startswith("$")}),
+        remarks=_remarks(properties),
         grouped=_grouped(issue, properties),
         raw=as_json(event.body, indent=2),
     )
@@ -130,13 +138,32 @@ def _offset(seconds: float) -> str:
 
 
 def _grouped(issue: Issue, properties: dict[str, Any]) -> list[tuple[str, str]]:
-    if issue.fingerprint:
-        rows = [("by", "the fingerprint that the sender gave"), ("fingerprint", issue.fingerprint)]
-    else:
+    if not issue.fingerprint:
         rule = "the type and the application's innermost frame" if issue.culprit else "the type and message"
-        rows = [("by", f"{rule}, since the sender gave no fingerprint")]
-    explained = as_dict(properties.get("phtrack"))
-    return rows + [(as_text(key, 100), as_text(value, 2_000)) for key, value in explained.items()]
+        return [("by the inbox", f"{rule}, since the sender gave no fingerprint")]
+    explained = as_dict(as_dict(properties.get("phtrack")).get("fingerprint"))
+    rows = [(as_text(key, 100), _lines(value)) for key, value in explained.items()]
+    return [("fingerprint", issue.fingerprint), *rows]
+
+
+def _remarks(properties: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the sender says about the event itself, in words where they are known."""
+    rows = []
+    for key, value in as_dict(properties.get("phtrack")).items():
+        if key == "fingerprint":
+            continue
+        held_back = held_back_of(properties)
+        if key == "held_back" and held_back:
+            since = timestamp_of(as_dict(value).get("since"))
+            rows.append(("held back", f"{held_back:,} more before it" + (f", since {clock(since)}" if since else "")))
+        else:
+            rows.append((_REMARKS.get(key) or as_text(key, 100).replace("_", " "), _lines(value)))
+    return rows
+
+
+def _lines(value: Any) -> str:
+    """A list as one line per item, anything else as text."""
+    return "\n".join(as_text(item, 1_000) for item in value[:100]) if isinstance(value, list) else as_text(value, 2_000)
 
 
 def age(seconds: float) -> str:

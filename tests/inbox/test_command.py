@@ -66,7 +66,7 @@ def test_serve_restart_and_read_without_a_server(tmp_path: Path) -> None:
     (issue,) = json.loads(after.stdout)
     assert (issue["type"], issue["message"], issue["culprit"]) == ("ValueError", "bad \\ud800", "shop.checkout.pay:88")
     assert set(issue) == {
-        "id", "type", "message", "culprit", "count", "first_seen", "last_seen", "level", "handled", "fingerprint", "tags",
+        "id", "type", "message", "culprit", "count", "held_back", "first_seen", "last_seen", "level", "handled", "fingerprint", "tags",
     }  # fmt: skip
     with running(tmp_path, "--port", "0") as (line, _):
         assert line.endswith("(1 issue)\n")

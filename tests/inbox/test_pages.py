@@ -67,9 +67,21 @@ def test_the_issue_says_what_where_and_which_expression(http: Http) -> None:
     assert "unhandled error flask.got_request_exception u1 Python 3.13.0" in page.text
     assert "order.customer.address None NoneType" in page.text
     assert "items [1, 2, …] list, length 2,000, cut" in page.text
-    assert "token masked: name: token str" in page.text
+    assert "token masked (name: token) str" in page.text
     raised = [attributes for tag, attributes in page.elements if tag == "tr" and attributes.get("class") == "raised"]
     assert len(raised) == 1
+
+
+def test_what_the_throttle_held_back_is_counted(http: Http) -> None:
+    """A storm that sent two events shows how often it really happened."""
+    held = {"held_back": {"count": 1498, "since": 1735689600.0}}
+    fingerprint = {"$exception_fingerprint": "f"}
+    http.send(make.exception(**fingerprint), make.exception(phtrack=held, **fingerprint))
+    (issue,) = http.inbox.issues()
+    assert (issue["count"], issue["held_back"]) == (1500, 1498)
+    text = http.page(f"/issues/{issue['id']}").text
+    assert "1,500 times (1,498 of them held back by the throttle)" in text
+    assert "held back 1,498 more before it, since 202" in text and "2 of 2" in text
 
 
 def test_code_variables_are_shown_when_there_is_nothing_richer(http: Http) -> None:
@@ -137,13 +149,13 @@ def test_steps_tags_properties_and_grouping_are_shown(http: Http) -> None:
             {"$message": "cart loaded", "$timestamp": "2024-12-31T23:59:57.6Z", "items": 3}, "nonsense", {"$message": "paid"},
         ],
         "$context_tags": ["plan"], "plan": "pro", "cart": {"n": [1, 2]}, "$lib": "phtrack",
-        "phtrack": {"rule": "type and statement"},
+        "phtrack": {"fingerprint": {"rule": "site", "parts": ["ValueError", "shop.checkout"]}, "task": "worker-1"},
     }  # fmt: skip
     text = http.issue_page(make.exception(**properties)).text
     assert "Steps before it newest first paid -2.4 s cart loaded items 3" in text
-    assert "Tags plan pro" in text
+    assert "Tags plan pro" in text and "About this event task worker-1" in text
     assert 'Properties cart {"n": [1, 2]} 1 from the SDK $lib phtrack' in text
-    assert "the fingerprint that the sender gave fingerprint v1:abc rule type and statement" in text
+    assert "Why grouped fingerprint v1:abc rule site parts ValueError shop.checkout" in text
 
 
 def test_notes_and_long_messages_are_read_line_by_line(http: Http) -> None:
@@ -175,7 +187,7 @@ def test_events_of_an_issue_are_walked_in_the_order_they_happened(http: Http) ->
             break
         page = http.page(older[0])
     assert seen == ["day-4", "day-3", "day-2", "day-1"]
-    assert "1 of 4" in page.text and "4 events" in page.text
+    assert "1 of 4" in page.text and "4 times" in page.text
     assert "day-4" in http.page(page.links("/events/")[-2]).text  # "newest", before the link to the JSON
 
 
@@ -201,7 +213,7 @@ def test_every_page_has_a_json_twin(http: Http) -> None:
     http.send(event, make.ordinary("paid", total=3))
     (issue,) = http.get("/issues.json").json()
     assert issue == {
-        "id": issue["id"], "type": "ValueError", "message": "bad", "culprit": "shop.checkout.pay:88", "count": 1,
+        "id": issue["id"], "type": "ValueError", "message": "bad", "culprit": "shop.checkout.pay:88", "count": 1, "held_back": 0,
         "first_seen": "2025-01-01T00:00:00+00:00", "last_seen": "2025-01-01T00:00:00+00:00", "level": "error",
         "handled": True, "fingerprint": "f", "tags": {},
     }  # fmt: skip
