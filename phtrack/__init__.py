@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     get_distinct_id = _of_client.get_distinct_id
     evaluate_flags = _of_client.evaluate_flags
     feature_enabled = _of_client.feature_enabled
-    is_feature_enabled = _of_client.is_feature_enabled
+    is_feature_enabled = _of_client.feature_enabled
     get_feature_flag = _of_client.get_feature_flag
     get_feature_flag_result = _of_client.get_feature_flag_result
     get_feature_flag_payload = _of_client.get_feature_flag_payload
@@ -127,9 +127,69 @@ _CALLS = (
 )  # fmt: skip
 """Functions that are methods of the default client."""
 
-__all__ = sorted(  # noqa: PLE0605 - the lists above are the names
-    ["VERSION", "__version__", "init", "setup", "shutdown", *_NAMES, *_CALLS]
-)
+__all__ = [
+    "DEFAULT_CODE_VARIABLES_IGNORE_PATTERNS",
+    "DEFAULT_CODE_VARIABLES_MASK_PATTERNS",
+    "VERSION",
+    "BeforeSendCallback",
+    "Client",
+    "OptionalCaptureArgs",
+    "OptionalSetArgs",
+    "Posthog",
+    "PosthogLoggingHandler",
+    "__version__",
+    "alias",
+    "capture",
+    "capture_ai",
+    "capture_exception",
+    "evaluate_flags",
+    "feature_enabled",
+    "feature_flag_definitions",
+    "flush",
+    "get_all_flags",
+    "get_all_flags_and_payloads",
+    "get_context_device_id",
+    "get_context_distinct_id",
+    "get_context_session_id",
+    "get_distinct_id",
+    "get_feature_flag",
+    "get_feature_flag_evaluation_runtime",
+    "get_feature_flag_keys_by_evaluation_runtime",
+    "get_feature_flag_payload",
+    "get_feature_flag_result",
+    "get_remote_config_payload",
+    "get_tags",
+    "group_identify",
+    "identify_context",
+    "init",
+    "is_feature_enabled",
+    "is_opted_out",
+    "join",
+    "load_feature_flags",
+    "new_context",
+    "opt_in",
+    "opt_out",
+    "reset_group_properties_for_flags",
+    "reset_person_properties_for_flags",
+    "scoped",
+    "set",
+    "set_capture_exception_code_variables_context",
+    "set_code_variables_detect_secrets_context",
+    "set_code_variables_ignore_patterns_context",
+    "set_code_variables_mask_patterns_context",
+    "set_code_variables_mask_url_credentials_context",
+    "set_context_device_id",
+    "set_context_fingerprint",
+    "set_context_session",
+    "set_group_properties_for_flags",
+    "set_once",
+    "set_person_properties_for_flags",
+    "setup",
+    "shutdown",
+    "stats",
+    "step",
+    "tag",
+]
 
 
 def init(project_api_key: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]) -> Client:

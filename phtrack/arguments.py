@@ -6,10 +6,12 @@ A test holds `ClientOptions` against the option groups of `phtrack.options`, whe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    import os
 
 BeforeSendCallback = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Timestamp = datetime | date | str | float
@@ -94,7 +96,7 @@ class ClientOptions(TypedDict, total=False):
     project_root: str | os.PathLike[str] | None
     in_app_modules: Sequence[str] | None
     max_frames: int
-    fingerprinting: Literal["client", "server"] | Callable[[dict[str, Any]], "str | list[str] | None"]
+    fingerprinting: Literal["client", "server"] | Callable[[dict[str, Any]], str | list[str] | None]
     exception_throttle: bool | float
     max_exception_steps_bytes: int
     crash_dir: str | os.PathLike[str] | None

@@ -12,7 +12,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from phtrack import _guard, _process, context, groups as persons
+from phtrack import _guard, _process, context
+from phtrack import groups as persons
 from phtrack.delivery import Delivery
 from phtrack.flag_calls import FlagCalls
 from phtrack.options import Options, as_hooks, resolve
@@ -46,6 +47,8 @@ class Client(FlagCalls):
         ValueError: a value out of range. The message has the value.
     """
 
+    _pipeline: Pipeline
+
     def __init__(
         self,
         project_api_key: str | None = None,
@@ -77,7 +80,12 @@ class Client(FlagCalls):
             _guard.once("error", "no project_api_key: phtrack is disabled and captures nothing")
         self.tally = Tally()
         self._delivery = Delivery(
-            self.options.delivery, api_key=self.api_key, host=self.host, tally=self.tally, transport=transport, clock=clock
+            self.options.delivery,
+            api_key=self.api_key,
+            host=self.host,
+            tally=self.tally,
+            transport=transport,
+            clock=clock,
         )
         self._pipeline = Pipeline(
             self.options.events,
@@ -268,7 +276,10 @@ class Client(FlagCalls):
     identify_context = staticmethod(context.identify_context)
     set_context_session = staticmethod(context.set_context_session)
     set_context_device_id = staticmethod(context.set_context_device_id)
-    get_distinct_id = staticmethod(context.get_context_distinct_id)
+
+    def get_distinct_id(self) -> str | None:
+        """The context's user, or None."""
+        return context.get_context_distinct_id()
 
     # --- switches --------------------------------------------------------------------------------------------------
 
@@ -358,15 +369,17 @@ class Client(FlagCalls):
         if self._errors is not None:
             self._errors.reset_after_fork()
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> str | None:
         if self._closed:
             _guard.say("warning", "capture after shutdown(): nothing is sent; make a new client", every=60)
+        return None
 
-    def _failed(self, what: str, error: Exception) -> None:
+    def _failed(self, what: str, error: Exception) -> str | None:
         if self.debug:
             raise error
         self.tally.add("dropped:internal_error")
         _guard.swallowed(what, error)
+        return None
 
 
 class Posthog(Client):
@@ -379,5 +392,3 @@ def _reshape_for(protocol: str) -> Any:
     from phtrack.delivery.v1 import reshape
 
     return reshape
-
-

@@ -21,10 +21,11 @@ MAX_DEPTH = 64
 MAX_INT_DIGITS = 4000
 _BIG = 10**MAX_INT_DIGITS
 
+orjson: Any
 try:
     import orjson
 except ImportError:  # another interpreter, or a platform without wheels
-    orjson = None  # type: ignore[assignment]
+    orjson = None
 
 
 def clean(value: Any) -> Any:
@@ -41,7 +42,7 @@ def dumps(value: Any) -> bytes:
     if orjson is None:
         return _dumps_plain(clean(value))
     try:
-        body = orjson.dumps(value, _odd, _FLAGS)
+        body: bytes = orjson.dumps(value, _odd, _FLAGS)
     except Exception:  # an odd key, a lone surrogate, a huge int, a cycle: the slow way round
         return _dumps_plain(clean(value))
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _too_deep(value):
@@ -72,7 +73,8 @@ def _dumps_plain(value: Any) -> bytes:
     """Encode cleaned data; big integers are the one thing left that orjson refuses."""
     if orjson is not None:
         try:
-            return orjson.dumps(value)
+            body: bytes = orjson.dumps(value)
+            return body
         except (TypeError, ValueError, RecursionError):
             pass
     import json
@@ -151,7 +153,7 @@ def _read(sequence: Any) -> list[Any]:
     return []
 
 
-_SEQUENCES: tuple[type, ...] = (list, tuple, set, frozenset, deque)
+_SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 
 
 def _key(key: Any) -> str:

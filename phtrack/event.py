@@ -12,7 +12,6 @@ import sys
 from _thread import allocate_lock
 from struct import unpack
 from time import time_ns
-from typing import Any
 
 from phtrack import _guard
 from phtrack.version import VERSION
@@ -85,7 +84,7 @@ def uuid7() -> str:
         if now <= _last:
             now = _last + 1
         _last = now
-    text = "%012x7%03x%016x" % (now >> 12, now & 0xFFF, noise & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000)
+    text = f"{now >> 12:012x}7{now & 0xFFF:03x}{noise & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -193,7 +192,7 @@ def _os_release() -> dict[str, str]:
 
 def _system() -> dict[str, str]:
     name = {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
-    facts = {"$python_runtime": name, "$python_version": "%d.%d.%d" % sys.version_info[:3]}
+    facts = {"$python_runtime": name, "$python_version": ".".join(map(str, sys.version_info[:3]))}
     if sys.platform.startswith("linux"):
         release = _os_release()
         facts["$os"] = "Linux"

@@ -6,12 +6,14 @@ Each returns the event, or None when there is nothing to send; the client sends 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from phtrack import _guard, context, event as facts
+from phtrack import _guard, context
+from phtrack import event as facts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phtrack.pipeline import Pipeline
 
 

@@ -171,7 +171,7 @@ def _asyncio_hook(capture: _Capture, before: Callable[[], Any], place: _Place) -
                 ):
                     about: dict[str, Any] = {"properties": {"$asyncio_message": str(context.get("message", ""))[:300]}}
                     task = context.get("task") or context.get("future")
-                    name = task.get_name() if hasattr(task, "get_name") else None
+                    name = task.get_name() if task is not None and hasattr(task, "get_name") else None
                     if type(name) is str:
                         about["properties"]["$asyncio_task"] = name
                     capture(exception, exception.__traceback__, ASYNCIO_HOOK, **about)

@@ -50,7 +50,8 @@ class PosthogLoggingHandler(logging.Handler):
             if client is None or client.disabled or client.is_opted_out():
                 return
             setattr(record, _SEEN, True)
-            about = {"properties": _properties(record), "level": level_word(record.levelno)}
+            properties = _properties(record)
+            about = {"properties": properties, "level": level_word(record.levelno)}
             error = record.exc_info[1] if type(record.exc_info) is tuple and len(record.exc_info) == 3 else None
             if error is not None:
                 client.errors.capture(record.exc_info, about, boundary=LOGGING)
@@ -58,14 +59,16 @@ class PosthogLoggingHandler(logging.Handler):
                 kind = f"Logged{record.levelname.title()}"
                 stack = _call_of(record)
                 if stack is None:
-                    about["properties"]["$log_call"] = f"{record.pathname}:{record.lineno}"
+                    properties["$log_call"] = f"{record.pathname}:{record.lineno}"
                 client.errors.capture_message(_message(record), kind, about, boundary=LOGGING, stack=stack)
 
 
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # a format that doesn't fit its arguments is the application's mistake; what was meant still counts
+    except (
+        Exception
+    ):  # a format that doesn't fit its arguments is the application's mistake; what was meant still counts
         return str(record.msg)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from phtrack import _guard, context, encode, event as facts
+from phtrack import _guard, context, encode
+from phtrack import event as facts
 from phtrack.event import MAX_AI_EVENT_BYTES, MAX_EVENT_BYTES, MAX_NAME, RESERVED
 from phtrack.seams import Envelope
 
@@ -225,7 +226,11 @@ class Pipeline:
             except Exception as error:
                 self._tally.add("dropped:before_send_failed")
                 _guard.say(
-                    "warning", "before_send raised %s; the event was dropped", type(error).__name__, every=10, exc_info=error
+                    "warning",
+                    "before_send raised %s; the event was dropped",
+                    type(error).__name__,
+                    every=10,
+                    exc_info=error,
                 )
                 return None
             if decided is None:
@@ -262,7 +267,9 @@ def _as_dict(properties: Any) -> dict[str, Any]:
         return properties
     if isinstance(properties, Mapping):
         return dict(properties)
-    _guard.say("warning", "properties must be a dict, got %s; the event goes without them", type(properties).__name__, every=60)
+    _guard.say(
+        "warning", "properties must be a dict, got %s; the event goes without them", type(properties).__name__, every=60
+    )
     return {}
 
 

@@ -436,7 +436,16 @@ def test_without_a_key_module_calls_do_nothing(caplog: pytest.LogCaptureFixture)
 
 
 def test_every_public_name_is_there() -> None:
-    """`__all__` is what can be imported, and importing all of it works."""
+    """`__all__` is exactly what the tables of lazy names hold, and importing all of it works."""
+    assert set(phtrack.__all__) == {
+        "VERSION",
+        "__version__",
+        "init",
+        "setup",
+        "shutdown",
+        *phtrack._NAMES,
+        *phtrack._CALLS,
+    }
     for name in phtrack.__all__:
         assert getattr(phtrack, name) is not None
     with pytest.raises(AttributeError):

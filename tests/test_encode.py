@@ -140,7 +140,10 @@ def test_cycles_and_depth_end_in_null(encoder: str) -> None:
 def test_the_same_object_twice_is_no_cycle(encoder: str) -> None:
     """Only an object inside itself is cut."""
     shared = {"a": 1}
-    assert json.loads(encode.dumps([shared, {shared_key: shared for shared_key in ((1,),)}])) == [{"a": 1}, {"(1,)": {"a": 1}}]
+    assert json.loads(encode.dumps([shared, dict.fromkeys(((1,),), shared)])) == [
+        {"a": 1},
+        {"(1,)": {"a": 1}},
+    ]
 
 
 def test_a_dict_that_changes_meanwhile_never_raises(encoder: str) -> None:
@@ -180,9 +183,11 @@ def test_pydantic_models_are_dumped() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes() | st.decimals(),
-    lambda inner: st.lists(inner)
-    | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner)
-    | st.sets(st.integers()),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner)
+        | st.sets(st.integers())
+    ),
     max_leaves=20,
 )
 

@@ -52,7 +52,7 @@ def test_a_child_makes_its_own_ids() -> None:
         event._last = 0
         pid = os.fork()
         event._last = 0
-        os.write(1, event.uuid7()[20:].encode() + b"\n")
+        os.write(1, event.uuid7()[20:].encode() + bytes([10]))
         if pid:
             os.waitpid(pid, 0)
     """

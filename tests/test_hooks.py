@@ -24,7 +24,9 @@ def tell():
 """
 
 
-def run(body: str, *, tell: str = "atexit.register(tell)") -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
+def run(
+    body: str, *, tell: str = "atexit.register(tell)"
+) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
     """Run *body* after the prelude in a new interpreter; the events it captured, and how it ended."""
     import json
 

@@ -44,7 +44,9 @@ class Caught:
 
     __slots__ = ("exception", "made_up", "stack", "tail", "tb")
 
-    def __init__(self, exception: BaseException, tb: TracebackType | None, stack: FrameType | None, made_up: bool) -> None:
+    def __init__(
+        self, exception: BaseException, tb: TracebackType | None, stack: FrameType | None, made_up: bool
+    ) -> None:
         self.exception = exception
         self.tb = tb
         self.tail = chain.tail_of(tb)
@@ -425,5 +427,3 @@ def _without_large_properties(event: bytes) -> bytes:
         size = len(encode.dumps(value))
         kept[key] = value if size <= 10_000 else f"<{size} bytes left out>"
     return encode.dumps({**decoded, "properties": kept})
-
-

@@ -9,7 +9,7 @@ what was given up. Type, message and the frames around the crash are always kept
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from phtrack import encode
@@ -74,7 +74,7 @@ LADDER = (
     Rung("nested exceptions after the 10th", _BARE, entries=10),
     Rung("nested exceptions after the 2nd", _BARE, entries=2),
     Rung("steps", _BARE, entries=2, steps=False),
-    Rung("most of the messages", replace(Rung("", _BARE, entries=1, steps=False), text=1000)),
+    Rung("most of the messages", _BARE, entries=1, steps=False, text=1000),
 )
 """What is given up, first to last; each rung includes the ones before it."""
 
@@ -169,7 +169,8 @@ def _entry(
         entry["thread_id"] = report.snapshot.thread_id
     entry["mechanism"] = _mechanism(report.boundary, index, picture)
     frames = [
-        renderer.frame(level, shown.get(id(level)), rung.detail) for level in _kept(picture.levels, rung.detail.max_frames)
+        renderer.frame(level, shown.get(id(level)), rung.detail)
+        for level in _kept(picture.levels, rung.detail.max_frames)
     ]
     body = encode.dumps(entry)
     if not frames:

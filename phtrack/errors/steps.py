@@ -59,7 +59,9 @@ def _hook() -> Callable[[], None]:
                 _note_record(record)
         return record
 
-    def show_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
+    def show_warning(
+        message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None
+    ) -> None:
         if active and not _guard.is_quiet():
             with _guard.shield("noting a warning"):
                 text = message if isinstance(message, str) else str(message)

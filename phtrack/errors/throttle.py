@@ -110,9 +110,7 @@ class Throttle:
 class Buckets:
     """The contract's rate limit for automatic captures: one token bucket per class name of the outermost exception."""
 
-    def __init__(
-        self, size: int, refill: int, interval: float, clock: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, size: int, refill: int, interval: float, clock: Callable[[], float] = monotonic) -> None:
         self._size = size
         self._refill = refill
         self._interval = interval

@@ -38,7 +38,12 @@ class Detail:
     __slots__ = ("app_context", "library_context", "max_frames", "values")
 
     def __init__(
-        self, *, values: bool = True, library_context: bool = True, app_context: bool = True, max_frames: int | None = None
+        self,
+        *,
+        values: bool = True,
+        library_context: bool = True,
+        app_context: bool = True,
+        max_frames: int | None = None,
     ) -> None:
         self.values = values
         self.library_context = library_context

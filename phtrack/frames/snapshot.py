@@ -242,4 +242,6 @@ def caller_of_phtrack() -> FrameType | None:
 
 def _is_ours(frame: FrameType) -> bool:
     name = frame.f_globals.get("__name__")
-    return type(name) is str and (name == "phtrack" or name.startswith("phtrack.")) and not name.startswith("phtrack.demo")
+    return (
+        type(name) is str and (name == "phtrack" or name.startswith("phtrack.")) and not name.startswith("phtrack.demo")
+    )

@@ -161,7 +161,10 @@ def test_a_deep_chain_is_capped_and_a_cycle_ends(recorder: Recorder) -> None:
     assert len(recorder.capture(chained(5_000))["$exception_list"]) == 50
     a, b = ValueError("a"), ValueError("b")
     a.__cause__, b.__cause__ = b, a
-    assert entries(recorder.capture(raised(a)))[:2] == [("ValueError", "a", None, None), ("ValueError", "b", 0, "cause")]
+    assert entries(recorder.capture(raised(a)))[:2] == [
+        ("ValueError", "a", None, None),
+        ("ValueError", "b", 0, "cause"),
+    ]
 
 
 def test_the_chain_is_what_python_prints(recorder: Recorder) -> None:
@@ -241,7 +244,10 @@ def test_an_exc_info_tuple(recorder: Recorder) -> None:
         raise KeyError("x")
     except KeyError:
         info = sys.exc_info()
-    assert recorder.capture(info)["$exception_list"][0]["stacktrace"]["frames"][-1]["function"] == sys._getframe().f_code.co_name
+    assert (
+        recorder.capture(info)["$exception_list"][0]["stacktrace"]["frames"][-1]["function"]
+        == sys._getframe().f_code.co_name
+    )
     assert recorder.client.capture_exception((None, None, None)) is None
 
 
@@ -257,7 +263,12 @@ def test_a_never_raised_exception_has_the_callers_stack(recorder: Recorder) -> N
 
 @pytest.mark.parametrize(
     ("given", "kind", "text"),
-    [("it broke", "str", "it broke"), ({"a": 1}, "dict", "{'a': 1}"), (7, "int", "7"), (ValueError, "ValueError", "ValueError")],
+    [
+        ("it broke", "str", "it broke"),
+        ({"a": 1}, "dict", "{'a': 1}"),
+        (7, "int", "7"),
+        (ValueError, "ValueError", "ValueError"),
+    ],
 )
 def test_anything_can_be_captured(recorder: Recorder, given: Any, kind: str, text: str) -> None:
     """A value that is no exception becomes an entry of its type, with the current stack."""

@@ -40,7 +40,11 @@ def test_logged_wrapped_and_caught_by_a_framework_is_one_event(recorder: Recorde
                 raise RuntimeError("checkout failed") from error
         except RuntimeError as error:
             client.capture_exception(
-                error, handled=False, source="django.middleware", mechanism_type="middleware", properties={"$request_path": "/pay"}
+                error,
+                handled=False,
+                source="django.middleware",
+                mechanism_type="middleware",
+                properties={"$request_path": "/pay"},
             )
     finally:
         log.removeHandler(handler)
