@@ -18,14 +18,16 @@ The floor is the wire contract's redaction; `names` says where and why phtrack r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard
 from phtrack.options import DEFAULT_IGNORE_PATTERNS, DEFAULT_MASK_PATTERNS
 from phtrack.scrub import names
 from phtrack.scrub.marks import CIRCULAR, MARKER, TOO_LONG, key_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["CIRCULAR", "DEFAULT", "MARKER", "TOO_LONG", "Rules", "Scrubber", "key_marker", "scrubber"]
 
@@ -184,7 +186,9 @@ class Scrubber:
             return text if not self._patterns else self._configured(text, found)
         if self._patterns and self._configured(text, found) is not text:
             return MARKER
-        return _texts().scrub_text(self, text, found, name)
+        from phtrack.scrub import rules  # loaded with the first text: the raising thread asks about names only
+
+        return rules.scrub_text(self, text, found, name)
 
     def _configured(self, text: str, found: list[str]) -> str:
         """The contract's rule for configured patterns: a value that matches is hidden whole."""
@@ -195,17 +199,14 @@ class Scrubber:
         return text
 
     def _source(self, line: str, found: list[str]) -> str:
-        return _texts().scrub_source(self, line, found)
+        from phtrack.scrub import rules
+
+        return rules.scrub_source(self, line, found)
 
     def _sql(self, statement: str, found: list[str]) -> str:
-        return _texts().scrub_sql(self, statement, found)
+        from phtrack.scrub import rules
 
-
-def _texts() -> Any:
-    """The text rules, loaded when the first text comes: the raising thread asks about names only."""
-    from phtrack.scrub import rules
-
-    return rules
+        return rules.scrub_sql(self, statement, found)
 
 
 def _remember(cache: dict[Any, Any], name: str, decision: Any) -> None:

@@ -7,15 +7,21 @@ Secrets on a command line: ``--password hunter2``, ``--token=...``, ``-p hunter2
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from phtrack.scrub.marks import MARKER
-from phtrack.scrub.text import NameRule
+from phtrack.scrub.marks import MARKER, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phtrack.scrub.marks import NameRule
 
 _OPTION = re.compile(r"(--?|/)([A-Za-z][\w.-]*)(?:([=:])(.*))?", re.DOTALL)
-_ATTACHED_PASSWORD = frozenset("mysql mysqldump mysqladmin mysqlimport mysqlshow mariadb mariadb-dump sshpass".split())
+_ATTACHED_PASSWORD = words("mysql mysqldump mysqladmin mysqlimport mysqlshow mariadb mariadb-dump sshpass")
 """Programs where ``-psecret`` is the password."""
-_OTHER_P = frozenset("pytest py.test docker podman ssh scp mkdir cp unzip tar nc netcat nmap redis-cli psql pg_dump kill ps".split())
+_OTHER_P = words(
+    "pytest py.test docker podman ssh scp mkdir cp unzip tar nc netcat nmap redis-cli psql pg_dump kill ps"
+)
 """Programs where ``-p`` is something else: a port, a plugin, a mode."""
 _NO_PASSWORD = re.compile(r"[\d:.,-]*|.*[/\\].*|no:\w+")
 
@@ -31,10 +37,6 @@ def argv(arguments: list[str], masks: NameRule, text_rule: Callable[[str], str],
     new: list[str] = []
     pending: str | None = None
     for argument in arguments:
-        if not isinstance(argument, str):
-            new.append(MARKER if pending else argument)
-            pending = None
-            continue
         option = _OPTION.fullmatch(argument)
         if pending is not None and (option is None or not argument.startswith("--")):
             hidden = _hidden(argument, pending)
@@ -49,10 +51,16 @@ def argv(arguments: list[str], masks: NameRule, text_rule: Callable[[str], str],
             new.append(text_rule(argument))
             continue
         dashes, name, sign, value = option.groups()
-        if sign is not None and value and masks(name) is not None and not value == MARKER:
+        if sign is not None and value and masks(name) is not None and value != MARKER:
             found.append(f"argv:{name}")
             new.append(f"{dashes}{name}{sign}{MARKER}")
-        elif dashes == "-" and program in _ATTACHED_PASSWORD and name.startswith("p") and len(name) > 1 and name != "port":
+        elif (
+            dashes == "-"
+            and program in _ATTACHED_PASSWORD
+            and name.startswith("p")
+            and len(name) > 1
+            and name != "port"
+        ):
             found.append("argv:p")
             new.append(f"-p{MARKER}")
         else:
@@ -64,10 +72,9 @@ def argv(arguments: list[str], masks: NameRule, text_rule: Callable[[str], str],
 
 def _program(arguments: list[str]) -> str:
     for argument in arguments[:4]:
-        if isinstance(argument, str):
-            name = re.split(r"[/\\]", argument)[-1].lower().removesuffix(".exe").removesuffix(".py")
-            if name in _ATTACHED_PASSWORD or name in _OTHER_P:
-                return name
+        name = re.split(r"[/\\]", argument)[-1].lower().removesuffix(".exe").removesuffix(".py")
+        if name in _ATTACHED_PASSWORD or name in _OTHER_P:
+            return name
     return ""
 
 
@@ -89,6 +96,12 @@ def _hidden(argument: str, expected: str) -> str | None:
         return f"{user}:{MARKER}" if colon and password and not password.isdigit() else None
     if expected == "maybe" and (_NO_PASSWORD.fullmatch(argument) or argument.startswith("-")):
         return None
-    if argument.startswith("-") and expected == "secret" and len(argument) > 1 and argument[1:2].isalpha() and len(argument) == 2:
+    if (
+        argument.startswith("-")
+        and expected == "secret"
+        and len(argument) > 1
+        and argument[1:2].isalpha()
+        and len(argument) == 2
+    ):
         return None
     return MARKER

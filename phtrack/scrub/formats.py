@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from math import log2
 
-from phtrack.scrub.marks import MARKER
+from phtrack.scrub.marks import MARKER, words
 
 _START = r"(?<![A-Za-z0-9_-])"
 """For beginnings that ordinary words can end with: `task-...` is no `sk-...`."""
@@ -68,7 +68,9 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 """(name, what it must contain to be worth a look: any of these pieces, pattern); reported as ``format:<name>``."""
 
-_COMPILED = tuple((hint, f"format:{name}", re.compile(pattern)) for name, hints, pattern in FORMATS for hint in hints.split())
+_COMPILED = tuple(
+    (hint, f"format:{name}", re.compile(pattern)) for name, hints, pattern in FORMATS for hint in hints.split()
+)
 _RUN = re.compile(r"[A-Za-z0-9_-]{15}")
 """What every format has: an unbroken run of this many characters."""
 
@@ -206,12 +208,12 @@ _CHUNKS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LETTERS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")
 _SEGMENTS = re.compile(r"[A-Za-z0-9]+")
 _IDENTIFIER_LIKE = re.compile(r"[\w.\-/:@+~#=&?]+")
-_PAIRS_OF_WORDS = frozenset(
+_PAIRS_OF_WORDS = words(
     "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic ne ea "
     "ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un lo wa ge ie "
     "wh ee wi em ad ol rt po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab "
     "gh ty op wo sa ay ex ke fr oo av ag if ap gr od bo sp rd do uc bu ei ov by rm ep tt oc fa ef cu rn sc gi da cr cl du qu "
-    "pt ck um up nu py yt og lu ue".split()
+    "pt ck um up nu py yt og lu ue"
 )
 """The pairs of letters that words are made of; a fifth of all pairs, four fifths of those in identifiers."""
 

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import re
 
+from phtrack.scrub.marks import words
+
 MAX_NAME = 160
 """Characters of a name that are looked at: its end, where the noun is."""
 
@@ -38,14 +40,14 @@ _STRONG = frozenset(_PASSWORDS + _TOKENS)
 _PASSWORD = frozenset(_PASSWORDS)
 _WEAK = frozenset(("auth", "oauth", "authentication", "authn"))
 """Hide what they name only at the end of a name (`basic_auth`), or before one of `_AUTH_PARTS`."""
-_AUTH_PARTS = frozenset(
-    "header headers code codes key keys data value string str pair tuple cookie dict info params args hash".split()
+_AUTH_PARTS = words(
+    "header headers code codes key keys data value string str pair tuple cookie dict info params args hash"
 )
 
-_KEYED = frozenset(
+_KEYED = words(
     "api private secret access encryption encrypt decryption decrypt signing sign master account auth session ssh shared "
     "service hmac aes rsa des gpg pgp ssl tls license consumer subscription webhook admin root deploy storage symmetric "
-    "crypto cipher fernet stripe openai anthropic sendgrid mailgun twilio github".split()
+    "crypto cipher fernet stripe openai anthropic sendgrid mailgun twilio github"
 )
 """Words that make a following `key` a secret one. `primary`, `foreign`, `cache`, `sort`, `public` are not among them."""
 _PAIRS = frozenset(
@@ -71,7 +73,7 @@ _PAIRS = frozenset(
     for second in seconds.split()
 )
 
-_DESCRIBING = frozenset(
+_DESCRIBING = words(
     "count counts type types length len size min max limit limits budget usage used name names field fields form label "
     "placeholder policy policies rule rules validator validators strength score endpoint path paths file filename files dir "
     "expiry expire expires expiration expired ttl lifetime age at on in date time timestamp valid validity invalid required "
@@ -79,30 +81,30 @@ _DESCRIBING = frozenset(
     "backend backends handler handlers middleware view page template error errors exception status scheme method methods "
     "mode algorithm alg hasher hashers arn domain host port index idx pos position kind scope scopes issuer audience prefix "
     "format regex pattern patterns re func fn callback column columns context bucket embedding embeddings logprob logprobs "
-    "ids start end rate secure httponly samesite attempts retries".split()
+    "ids start end rate secure httponly samesite attempts retries"
 )
 """Last words of a name that is about a secret and does not hold it: `password_changed_at`, `token_type`."""
-_POINTING = frozenset("id url urls uri uris link user username".split())
+_POINTING = words("id url urls uri uris link user username")
 """Describe a token (`token_url`, `auth_user`), but not a password: a reset link and a Vault `secret_id` are secrets."""
-_ASKING = frozenset(
+_ASKING = words(
     "is has have had can should must needs need requires require use uses used allow allows enable enables enabled disable "
-    "disabled show hide check checks checked no without max min num n nb total count number".split()
+    "disabled show hide check checks checked no without max min num n nb total count number"
 )
 """First words of flags and numbers: `has_password`, `max_tokens`."""
-_COUNTING = frozenset(
+_COUNTING = words(
     "max min num n nb total count prompt completion input output cached remaining used reasoning generated special stop "
     "unk pad bos eos sep cls mask next prev previous lookahead peek page continuation unexpected expected unknown illegal stray "
-    "extra".split()
+    "extra"
 )
 """Words before `token(s)` that speak of language models, parsers and pagination, not of access."""
-_PASS_KINDS = frozenset(
+_PASS_KINDS = words(
     "first second third last final next single multi two one by boarding ski season forward backward dry all render shader "
-    "did low high band guest hall test tests would should can will".split()
+    "did low high band guest hall test tests would should can will"
 )
 """Words before a final `pass` that make it a run, a filter or a ticket."""
-_PASS_STEMS = frozenset(
+_PASS_STEMS = words(
     "db pg user usr smtp mysql my root admin mail email ftp sftp ssh redis mongo mongodb sql http proxy login web app "
-    "rabbitmq amqp postgres ldap new old sudo key account".split()
+    "rabbitmq amqp postgres ldap new old sudo key account"
 )
 """Beginnings that make `...pass` written in one word a password: `DBPASS`; not `bypass`, `compass`."""
 
@@ -121,50 +123,41 @@ def words_of(name: str) -> list[str]:
 
 def secret_word(name: str) -> str | None:
     """The word or pair of words for which the value called *name* is hidden by default, or None."""
-    words = words_of(name)
-    if not words:
-        return None
-    final = len(words) - 1
-    last = words[-1]
-    for i, word in enumerate(words):
-        before = words[i - 1] if i else ""
-        if word in _STRONG:
-            found = word
-        elif word in _WEAK:
-            if i == final or words[i + 1] in _AUTH_PARTS:
-                found = word
-            else:
-                continue
-        elif word in ("key", "keys") and before in _KEYED:
-            found = f"{before}_{word}"
-            if before == "access" and last == "id":
-                return found
-        elif (before, word) in _PAIRS:
-            found = f"{before}_{word}"
-        elif word == "pass" and i == final and before not in _PASS_KINDS:
-            found = word
-        elif word == "sk" and i == 0 and final:
-            found = word
-        else:
-            fused = _fused(word)
-            if fused is None:
-                continue
-            found = fused
-        if not _only_about_it(found, words, i):
+    parts = words_of(name)
+    for i in range(len(parts)):
+        found = _secret_at(parts, i)
+        if found is not None and not _only_about_it(found, parts, i):
             return found
     return None
 
 
-def _only_about_it(found: str, words: list[str], i: int) -> bool:
-    """True when the name speaks about the secret named by ``words[i]``, as a flag, number, place or kind."""
-    last = words[-1]
-    if i < len(words) - 1 and (last in _DESCRIBING or (last in _POINTING and found not in _PASSWORD)):
+def _secret_at(parts: list[str], i: int) -> str | None:
+    """The secret that the word at *i* names, alone or with the word before it."""
+    word = parts[i]
+    before = parts[i - 1] if i else ""
+    is_last = i == len(parts) - 1
+    if word in _STRONG:
+        return word
+    if word in _WEAK:
+        return word if is_last or parts[i + 1] in _AUTH_PARTS else None
+    if (word in ("key", "keys") and before in _KEYED) or (before, word) in _PAIRS:
+        return f"{before}_{word}"
+    if word == "pass":
+        return word if is_last and before not in _PASS_KINDS else None
+    if word == "sk":
+        return word if i == 0 and not is_last else None
+    return _fused(word)
+
+
+def _only_about_it(found: str, parts: list[str], i: int) -> bool:
+    """True when the name speaks about the secret named by ``parts[i]``, as a flag, number, place or kind."""
+    last = parts[-1]
+    if i < len(parts) - 1 and found != "access_key":
+        if last in _DESCRIBING or (last in _POINTING and found not in _PASSWORD):
+            return True
+    if i and parts[0] in _ASKING:
         return True
-    if i and words[0] in _ASKING:
-        return True
-    if found.startswith("token"):
-        return any(word in _COUNTING for word in words[:i])
-    return False
+    return found.startswith("token") and any(word in _COUNTING for word in parts[:i])
 
 
 def _fused(word: str) -> str | None:
@@ -186,9 +179,9 @@ def _fused(word: str) -> str | None:
     return None
 
 
-_ID_WORDS = frozenset(
+_ID_WORDS = words(
     "id ids uuid uuids guid ulid ksuid sha sha1 commit revision rev digest hash checksum md etag slug cursor path paths file "
-    "filename files url urls uri name names version ref fingerprint traceparent module function class dir directory".split()
+    "filename files url urls uri name names version ref fingerprint traceparent module function class dir directory"
 )
 
 
@@ -199,5 +192,5 @@ def is_id(name: str) -> bool:
     What such a name holds is meant to be looked up by people, however random it looks; it is not judged by its looks
     alone. Known formats of keys and tokens are hidden there as well.
     """
-    words = words_of(name)
-    return bool(words) and words[-1] in _ID_WORDS
+    parts = words_of(name)
+    return bool(parts) and parts[-1] in _ID_WORDS

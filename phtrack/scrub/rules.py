@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from phtrack.scrub import formats, names, source, sql
+from phtrack.scrub import addresses, formats, names, source, sql
 from phtrack.scrub import text as texts
 from phtrack.scrub.marks import MARKER
 
@@ -26,7 +26,7 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
     if rules.detect_secrets:
         text = formats.pem(text, found)
     if rules.mask_url_credentials and ":" in text:
-        text = texts.url_credentials(text, found)
+        text = addresses.url_credentials(text, found)
     low = lower(text)
     if texts.has_stem(low):
         text = _by_name(scrubber, text, low, found)
@@ -78,7 +78,9 @@ def scrub_sql(scrubber: Scrubber, statement: str, found: list[str]) -> str:
     return sql.sql(statement, scrubber.masks, lambda one, hits: scrub_text(scrubber, one, hits), found)
 
 
-_SQL_LITERAL = re.compile(r"\s*(?:select|insert|update|delete|replace|merge|create|alter|with|set|grant)\s", re.IGNORECASE)
+_SQL_LITERAL = re.compile(
+    r"\s*(?:select|insert|update|delete|replace|merge|create|alter|with|set|grant)\s", re.IGNORECASE
+)
 
 
 def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
@@ -95,7 +97,7 @@ def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
     line = source.source(line, scrubber.masks, inside, found)
     # What is left: a line inside a longer string, which looks like code here.
     if scrubber.rules.mask_url_credentials:
-        line = texts.url_credentials(line, found)
+        line = addresses.url_credentials(line, found)
     if scrubber.rules.detect_secrets:
         line = _by_format(formats.pem(line, found), found)
         piece = line.strip(" \t\r\n\"'\\,")

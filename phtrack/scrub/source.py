@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from phtrack.scrub.marks import MARKER
-from phtrack.scrub.text import NameRule
+from phtrack.scrub.marks import MARKER, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phtrack.scrub.marks import NameRule
 
 _TOKEN = re.compile(
     r"""
@@ -34,18 +38,39 @@ _TOKEN = re.compile(
 )
 _QUOTES = re.compile(r"[A-Za-z]{0,2}(\"\"\"|'''|\"|')")
 _COMPARES = frozenset(("==", "!=", "in", "is", "<", ">", "<=", ">="))
-_BOUNDARIES = frozenset(("and", "or", "not", "if", "else", "elif", "while", "return", "assert", "yield", "await", "lambda", ",", ";", "=", ":="))
-_BLOCKS = frozenset("if elif while for with except def class else try match case finally async".split())
-_LOOKUPS = frozenset(
-    "get getenv pop setdefault getattr setattr environ config env read option getlist header getheader get_header conf".split()
+_BOUNDARIES = frozenset(
+    (
+        "and",
+        "or",
+        "not",
+        "if",
+        "else",
+        "elif",
+        "while",
+        "return",
+        "assert",
+        "yield",
+        "await",
+        "lambda",
+        ",",
+        ";",
+        "=",
+        ":=",
+    )
+)
+_BLOCKS = words("if elif while for with except def class else try match case finally async")
+_LOOKUPS = words(
+    "get getenv pop setdefault getattr setattr environ config env read option getlist header getheader get_header conf"
 )
 """Callables whose first argument names what they look up; a second literal is the value or its default."""
-_GETTERS = frozenset(
-    "get fetch load read find delete remove has is require generate revoke list make create new refresh rotate ask prompt lookup".split()
+_GETTERS = words(
+    "get fetch load read find delete remove has is require generate revoke list make create new refresh rotate ask prompt lookup"
 )
 """First words of callables that take the *name* of a secret: `get_secret("db/prod")`."""
-_COMPARERS = frozenset("compare_digest assertequal assertequals assertnotequal assert_equal startswith endswith eq ne __eq__ check_password".split())
-_LOGINS = frozenset("login log_in signin sign_in authenticate logon".split())
+_COMPARERS = words(
+    "compare_digest assertequal assertequals assertnotequal assert_equal startswith endswith eq ne __eq__ check_password"
+)
+_LOGINS = words("login log_in signin sign_in authenticate logon")
 _WINDOW = 60
 """Tokens looked at to find an operand."""
 
@@ -178,7 +203,11 @@ class _Reader:
         if following == ":":
             rule = self._masks(self._chain(n))
             first = self._text(statement)
-            if rule is not None and not (self._depths[n] <= 0 and first in _BLOCKS) and "lambda" not in self._texts(n, 12):
+            if (
+                rule is not None
+                and not (self._depths[n] <= 0 and first in _BLOCKS)
+                and "lambda" not in self._texts(n, 12)
+            ):
                 self._hide_from(n + 2, rule, self._depths[n])
                 self._bare(n + 2, rule)
         elif following == "=" and self._kind(n + 2) == "name":
@@ -189,7 +218,9 @@ class _Reader:
     def _match(self, n: int) -> None:
         """``match password:`` and the patterns of its cases."""
         end = n + 1
-        while end < len(self._at) and self._kind(end) != "newline" and (self._text(end) != ":" or self._depths[end] > 0):
+        while (
+            end < len(self._at) and self._kind(end) != "newline" and (self._text(end) != ":" or self._depths[end] > 0)
+        ):
             end += 1
         if self._text(n) == "match":
             self._matching = self._operand_rule(n + 1, end)

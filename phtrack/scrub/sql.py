@@ -11,10 +11,14 @@ executed. Literals elsewhere are treated as running text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from phtrack.scrub.marks import MARKER
-from phtrack.scrub.text import NameRule
+from phtrack.scrub.marks import MARKER, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phtrack.scrub.marks import NameRule
 
 _BODY = r"""
     (?P<marker>\$\$_posthog_[a-z0-9_]+_\$\$)
@@ -34,12 +38,12 @@ _STANDARD = re.compile(_BODY % r"[^']+|''", re.VERBOSE | re.DOTALL)
 
 _COMPARES = frozenset(("=", "<>", "!=", "<=>", "<", ">", "<=", ">=", "~", "~*", ":="))
 _COMPARING_WORDS = frozenset(("like", "ilike", "rlike", "regexp", "similar", "in", "between", "not", "is", "by", "to"))
-_ENDS = frozenset(
+_ENDS = words(
     "and or where order group limit having returning from then else end when join left right inner outer on union values set "
-    "as with valid".split()
+    "as with valid"
 )
-_KEYED_FUNCTIONS = frozenset(
-    "pgp_sym_encrypt pgp_sym_decrypt aes_encrypt aes_decrypt encryptbypassphrase decryptbypassphrase hmac encrypt decrypt".split()
+_KEYED_FUNCTIONS = words(
+    "pgp_sym_encrypt pgp_sym_decrypt aes_encrypt aes_decrypt encryptbypassphrase decryptbypassphrase hmac encrypt decrypt"
 )
 STATEMENT = re.compile(
     r"\b(?:insert\s+(?:ignore\s+)?into|replace\s+into|update\s+\S{1,200}\s+set|select\s|delete\s+from|merge\s+into|"
@@ -60,7 +64,11 @@ class _Token:
 
 
 def sql(
-    statement: str, masks: NameRule, text_rule: Callable[[str, list[str]], str], found: list[str], secret_holders: set[int] | None = None
+    statement: str,
+    masks: NameRule,
+    text_rule: Callable[[str, list[str]], str],
+    found: list[str],
+    secret_holders: set[int] | None = None,
 ) -> str:
     """
     *statement* without its secret literals.
@@ -71,7 +79,7 @@ def sql(
     """
     tokens = _tokens(statement)
     hidden = _Reader(tokens, masks).read()
-    pieces = []
+    pieces: list[str] = []
     holders = 0
     for index, token in enumerate(tokens):
         piece = token.text
@@ -134,8 +142,7 @@ def _masked(token: _Token) -> str:
     if token.kind == "ident":
         return f"{text[0]}{MARKER}{text[0]}"
     if token.kind == "dollar":
-        mark = text[: text.index("$", 1) + 1]
-        return f"{mark}{MARKER}{mark}"
+        return f"'{MARKER}'"
     start = text.index("'") + 1
     if text[start:] in ("'", ""):
         return text
@@ -200,9 +207,17 @@ class _Reader:
         elif self._kind(after) in ("string", "dollar") and self._kind(n) == "name":  # PASSWORD 'x'
             self._hide_expression(after, rule)
         before = n - 1
-        while self._text(before) in (".", "(") or (self._text(before + 1) in (".", "(") and self._kind(before) in ("name", "ident")):
+        while self._text(before) in (".", "(") or (
+            self._text(before + 1) in (".", "(") and self._kind(before) in ("name", "ident")
+        ):
             before -= 1
-        if self._text(before) in _COMPARES and self._kind(before - 1) in ("string", "number", "dollar", "holder", "marker"):
+        if self._text(before) in _COMPARES and self._kind(before - 1) in (
+            "string",
+            "number",
+            "dollar",
+            "holder",
+            "marker",
+        ):
             self._hide(before - 1, rule)
 
     def _hide(self, n: int, rule: str) -> None:
@@ -313,7 +328,7 @@ _ITEMS = re.compile(r"'(?:[^'\\]+|\\.)*'?|\"(?:[^\"\\]+|\\.)*\"?|[()\[\],]")
 
 
 def _hide_positions(text: str, begin: int, holders: set[int], found: list[str]) -> str:
-    pieces = []
+    pieces: list[str] = []
     done = 0
     item_start = begin
     outer: list[int] = []

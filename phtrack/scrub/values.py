@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from phtrack.scrub import formats, names
@@ -47,7 +46,7 @@ class Walk:
         if value is None or kind is bool:
             return value  # no secret; and "the password was None" is often the answer
         if kind is str:
-            if not value or value == MARKER or value == TOO_LONG:
+            if not value or value in (MARKER, TOO_LONG):
                 return value
             rule = self._scrubber.masks(name) if name else None
             if rule is None:

@@ -137,7 +137,9 @@ def plant(channel: str, given: Any, secret: str = PW, *kept: str) -> None:
 for _name, _secret in VENDORS.items():
     plant("value", {"note": "§", "customer": "bob"}, _secret, "customer", "bob")
     if _name not in WHOLE_ONLY:
-        plant("text", "call to the gateway with § failed for bob", _secret, "call to the gateway with", "failed for bob")
+        plant(
+            "text", "call to the gateway with § failed for bob", _secret, "call to the gateway with", "failed for bob"
+        )
 
 plant("source", 'client = Client("§", timeout=5)', VENDORS["stripe"], "client = Client(", "timeout=5")
 plant("source", "KEYS = ['§',", VENDORS["github"])
@@ -162,7 +164,11 @@ plant("text", f"§\n{_END}", PEM_BODY)
 plant("value", {"pem": f"{_BEGIN}\\n§\\n{_END}\\n"}, PEM_BODY.replace("\n", "\\n"))
 plant("source", f'KEY = """{_BEGIN}\n§\n{_END}"""', PEM_BODY, "KEY =")
 plant("source", "§", PEM_BODY.split("\n")[0])
-plant("value", {"config": {"key_file": f"-----BEGIN OPENSSH {'PRIVATE'} KEY-----\n§\n-----END OPENSSH {'PRIVATE'} KEY-----"}}, PEM_BODY)
+plant(
+    "value",
+    {"config": {"key_file": f"-----BEGIN OPENSSH {'PRIVATE'} KEY-----\n§\n-----END OPENSSH {'PRIVATE'} KEY-----"}},
+    PEM_BODY,
+)
 
 # --- by name: mapping keys and variables ----------------------------------------------------------------------------
 
@@ -272,15 +278,25 @@ for _template, _kept in (
     plant("text", _template, PLAIN, *_kept)
 
 plant("text", "password=§ now", "a,b)c;d&e", "now")
-plant("text", '{"password": "§"}', 'a\\"b\'c')
+plant("text", '{"password": "§"}', "a\\\"b'c")
 plant("text", "password: § for user bob", "green monkey hat", "for user bob")
 plant("text", "password='§", "cut off value")
 plant("text", "Basic §", base64.b64encode(b"bob:" + PLAIN.encode()).decode())
 plant("text", "ConnectionRefused: amqp://guest:§@mq:5672//", "gu3st", "@mq:5672//")
-plant("text", "sqlite said no\n[SQL: INSERT INTO users (name, password) VALUES (?, ?)]\n[parameters: ('bob', '§')]", PLAIN, "'bob'")
+plant(
+    "text",
+    "sqlite said no\n[SQL: INSERT INTO users (name, password) VALUES (?, ?)]\n[parameters: ('bob', '§')]",
+    PLAIN,
+    "'bob'",
+)
 plant("text", "[SQL: UPDATE users SET password=%s WHERE id=%s]\n[parameters: ('§', 7)]", PLAIN, "7)")
-plant("text", "[SQL: INSERT INTO users (name, password) VALUES (:n, :p)]\n[parameters: {'n': 'bob', 'password': '§'}]", PLAIN, "bob")
-plant("text", 'near ")": syntax error in INSERT INTO t (a, api_key) VALUES (1, \'§\'))', PLAIN, "syntax error")
+plant(
+    "text",
+    "[SQL: INSERT INTO users (name, password) VALUES (:n, :p)]\n[parameters: {'n': 'bob', 'password': '§'}]",
+    PLAIN,
+    "bob",
+)
+plant("text", "near \")\": syntax error in INSERT INTO t (a, api_key) VALUES (1, '§'))", PLAIN, "syntax error")
 
 # --- source ---------------------------------------------------------------------------------------------------------
 

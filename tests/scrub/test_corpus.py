@@ -41,11 +41,15 @@ def test_no_planted_secret_survives(planted: Planted) -> None:
 
 def test_innocent_look_alikes_come_through() -> None:
     """At most 2 in 100 are changed at all; what is hidden needlessly costs the developer the answer."""
-    changed = [(channel, given, scrubbed(channel, given)) for channel, given in INNOCENT if scrubbed(channel, given) != given]
+    changed = [
+        (channel, given, scrubbed(channel, given)) for channel, given in INNOCENT if scrubbed(channel, given) != given
+    ]
     assert len(changed) <= 0.02 * len(INNOCENT), changed
 
 
-@pytest.mark.parametrize("planted", [one for one in PLANTED if one.channel == "text"], ids=lambda one: str(one.given)[:60])
+@pytest.mark.parametrize(
+    "planted", [one for one in PLANTED if one.channel == "text"], ids=lambda one: str(one.given)[:60]
+)
 def test_a_text_is_scrubbed_wherever_it_stands(planted: Planted) -> None:
     """A message that leaks in one place of the data leaks in all: nested values, JSON in a string, comments, SQL comments."""
     text = planted.filled
