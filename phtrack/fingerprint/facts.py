@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from phtrack.fingerprint.recipe import FramePart
 
-    Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef | ast.Module
 
 Relation = Literal["cause", "context", "member"]
 
@@ -34,14 +33,14 @@ class FrameFacts:
     module: str | None = None
     statement: ast.stmt | None = None
     """The statement that was running, or None without source."""
-    scope: Scope | None = None
+    scope: ast.AST | None = None
     """
-    What the statement stands in, from the same tree: the enclosing function for a frame of a function or of a
-    comprehension, the lambda for a frame of a lambda, the class body or the module. None when unknown; then names are
-    kept as they are written, and equal statements are one.
+    Whose code it is, whole: the function, class body or module; for a frame of a lambda or comprehension that expression.
+    None when unknown: then names are kept as they are written. Positions must fit those of the statement, whose node
+    may come from another tree, and may lack its body.
     """
     expression: ast.expr | None = None
-    """The exact expression that failed, from the same tree, if known."""
+    """The exact expression that failed, from the same tree as the statement, if known."""
     freevars: tuple[str, ...] = ()
     """`co_freevars`: names that belong to an enclosing function, which are anonymous like locals."""
 

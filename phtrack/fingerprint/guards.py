@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phtrack.fingerprint.names import FUNCTIONS, Names, blocks
+from phtrack.fingerprint.normalise import anchor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,26 +118,18 @@ def _path(scope: ast.AST | None, statement: ast.stmt) -> list[_Step] | None:
 def _step(parent: ast.AST, candidates: Sequence[tuple[list[ast.stmt], bool]], statement: ast.stmt) -> _Step | None:
     for block, in_handler in candidates:
         for index, one in enumerate(block):
-            if _first_line(one) <= statement.lineno <= (one.end_lineno or one.lineno):
-                if _same(one, statement) or _contains(one, statement):
-                    return _Step(parent, block, index, in_handler)
+            if _same(one, statement) or _contains(one, statement):
+                return _Step(parent, block, index, in_handler)
     return None
 
 
-def _first_line(statement: ast.stmt) -> int:
-    decorators = getattr(statement, "decorator_list", None)
-    return min(statement.lineno, decorators[0].lineno) if decorators else statement.lineno
-
-
 def _same(one: ast.stmt, other: ast.stmt) -> bool:
-    return one is other or (
-        (one.lineno, one.col_offset) == (other.lineno, other.col_offset) and type(one) is type(other)
-    )
+    return one is other or (type(one) is type(other) and anchor(one) == anchor(other))
 
 
 def _contains(one: ast.stmt, other: ast.stmt) -> bool:
     start, end = (one.lineno, one.col_offset), (one.end_lineno or one.lineno, one.end_col_offset or 0)
-    return start <= (other.lineno, other.col_offset) < end
+    return start <= anchor(other) < end
 
 
 def _in_handler(path: list[_Step] | None) -> bool:
@@ -328,26 +321,40 @@ def _passes_on(statement: ast.stmt, expression: ast.expr | None, path: list[_Ste
     """
     Whether the failed call is a check of what the function itself was given, made before it did anything else.
 
-    A check is called for its own sake (`check(qty)`), or is all that the function does (`return check(qty)`).
+    A check is called for its own sake (`check(qty)`), or is asked a question (`return require(qty > 0)`). A function
+    that computes what it hands on, or that returns what another makes of it, may be at fault itself.
     """
-    while isinstance(expression, (ast.Await, ast.YieldFrom)):
-        expression = expression.value
-    if not isinstance(statement, (ast.Expr, ast.Return)) or statement.value is None:
+    if not isinstance(statement, (ast.Expr, ast.Return)) or statement.value is None or _in_handler(path):
+        return False
+    if any(not _only_checks(earlier, names) for step in path for earlier in step.block[: step.index]):
         return False
     failed = expression or statement.value
     while isinstance(failed, (ast.Await, ast.YieldFrom)):
         failed = failed.value
-    if any(not _only_checks(earlier, names) for step in path for earlier in step.block[: step.index]):
-        return False
-    if _in_handler(path) or (isinstance(statement, ast.Return) and len(path) > 1):
-        return False
     if isinstance(failed, ast.Call):
         given = [*failed.args, *(keyword.value for keyword in failed.keywords)]
     else:
         given = [node for node in ast.iter_child_nodes(failed) if isinstance(node, ast.expr)]
-    given = [value.value if isinstance(value, ast.Starred) else value for value in given]
+    if isinstance(statement, ast.Return) and not any(isinstance(value, _QUESTIONS) for value in given):
+        return False
+    if not all(_as_given(value, names) or isinstance(value, _QUESTIONS) for value in given):
+        return False
     used = _inputs([*given, *_conditions(path)], names)
     return used is not None and _counts(used, names)
+
+
+_QUESTIONS = (ast.Compare, ast.BoolOp)
+
+
+def _as_given(value: ast.expr, names: Names) -> bool:
+    """A parameter, something in it, or what the programmer wrote there: nothing was computed."""
+    while isinstance(value, (ast.Starred, ast.Attribute, ast.Subscript)):
+        value = value.value
+    if isinstance(value, ast.Name):
+        return value.id not in names.bindings
+    return isinstance(value, (ast.Constant, ast.JoinedStr)) or (
+        isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    )
 
 
 def _only_checks(statement: ast.stmt, names: Names) -> bool:
@@ -355,15 +362,11 @@ def _only_checks(statement: ast.stmt, names: Names) -> bool:
     if isinstance(statement, (ast.Assert, ast.Pass, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)):
         return True
     if isinstance(statement, ast.Expr):
-        value = statement.value
-        return isinstance(value, ast.Constant) or (
-            isinstance(value, ast.Call)
-            and _inputs([*value.args, *(k.value for k in value.keywords)], names) is not None
-        )
+        value = statement.value.value if isinstance(statement.value, ast.Await) else statement.value
+        if isinstance(value, ast.Call):
+            return _inputs([*value.args, *(keyword.value for keyword in value.keywords)], names) is not None
+        return isinstance(value, ast.Constant)
     if isinstance(statement, ast.If):
-        return all(
-            isinstance(inner, ast.Raise) or _only_checks(inner, names) for inner in [*statement.body, *statement.orelse]
-        )
-    if isinstance(statement, ast.Assign):
-        return _inputs([statement.value], names) is not None
+        inner = [*statement.body, *statement.orelse]
+        return all(isinstance(one, ast.Raise) or _only_checks(one, names) for one in inner)
     return False

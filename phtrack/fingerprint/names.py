@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from phtrack.fingerprint.facts import Scope
-
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
 _RECEIVERS = frozenset(("self", "cls", "mcs", "mcls"))
@@ -28,7 +26,7 @@ class Names:
 
     __slots__ = ("bindings", "locals", "parameters", "receiver", "scope", "star_parameters")
 
-    def __init__(self, scope: Scope | None) -> None:
+    def __init__(self, scope: ast.AST | None) -> None:
         self.scope = scope
         self.parameters: dict[str, str] = {}
         """Parameter -> what stands for it: `$0`, `$1`, …, `*$`, `**$`."""
@@ -38,7 +36,9 @@ class Names:
         self.bindings: dict[str, list[ast.expr | None]] = {}
         """Local or parameter -> what it was bound to in the body; None stands for a value that can't be traced."""
         self.locals: frozenset[str] = frozenset()
-        if isinstance(scope, (*FUNCTIONS, ast.Lambda)):
+        if isinstance(scope, ast.Lambda):
+            self._read_parameters(scope.args)
+        elif isinstance(scope, FUNCTIONS):
             self._read_parameters(scope.args)
             self._read_body(scope)
 
@@ -55,7 +55,7 @@ class Names:
         if plain and plain[0].arg in _RECEIVERS:
             self.receiver = plain[0].arg
 
-    def _read_body(self, scope: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+    def _read_body(self, scope: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         meaningful: set[str] = set()
         for node in own_nodes(scope):
             if isinstance(node, ast.Assign):
@@ -142,7 +142,7 @@ def _body(scope: ast.AST) -> list[ast.AST]:
 _kept: dict[int, Names] = {}
 
 
-def names_of(scope: Scope | None) -> Names:
+def names_of(scope: ast.AST | None) -> Names:
     """The `Names` of *scope*; the last few functions are remembered."""
     names = _kept.get(id(scope))
     if names is None or names.scope is not scope:

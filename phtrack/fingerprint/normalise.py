@@ -26,7 +26,8 @@ MAX_MESSAGE = 200
 MAX_TEXT = 400
 PRIVATE = "\0"
 
-Expression = ast.expr
+INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+"""Expressions that are functions of their own when they run."""
 PLACES = (ast.Call, ast.Attribute, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name)
 """
 Kinds of expressions that every supported Python version can tell as the one that failed: 3.10 has no columns, there the
@@ -95,7 +96,10 @@ class Text:
         """With *numbers* false, numbers in the arguments of calls are masked: for callers, whose data they are."""
         self._statement = statement
         self._printer = _Printer(names, freevars, numbers=numbers)
-        self.text = bounded(self._printer.statement(statement))
+        if isinstance(names.scope, INNER):  # what stands around it belongs to another function
+            self.text = bounded(self._printer.expression(names.scope))
+        else:
+            self.text = bounded(self._printer.statement(statement))
 
     def places(self) -> tuple[str, ...]:
         """The texts of `places_of`; equal ones are numbered, so that each is another."""
@@ -185,6 +189,19 @@ def head(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 _LOAD = ast.Load()
+
+
+def anchor(statement: ast.stmt) -> tuple[int, int]:
+    """
+    Where *statement* is, (line, column), told in a way that also holds for a header that was cut out and parsed alone:
+    by its first expression where it is a compound one, since `elif` is an `if` there and `except` a `try`.
+    """
+    if hasattr(statement, "body") or hasattr(statement, "cases"):
+        for node in head(statement):
+            inner = node.context_expr if isinstance(node, ast.withitem) else node
+            if isinstance(inner, ast.expr):
+                return inner.lineno, inner.col_offset
+    return statement.lineno, statement.col_offset
 
 
 def _position(node: ast.AST) -> tuple[Any, ...]:
@@ -409,7 +426,10 @@ class _Printer:
         else:
             element = self.expression(node.elt)
         opening, closing = _BRACKETS.get(type(node), ("[", "]"))
-        return f"{opening}{element} {' '.join(self.expression(generator) for generator in node.generators)}{closing}"
+        generators = [self.expression(generator) for generator in node.generators]
+        if node is self._names.scope:  # its first iterable was evaluated outside
+            generators[0] = re.sub(r" in .*", " in …", generators[0], flags=re.DOTALL)
+        return f"{opening}{element} {' '.join(generators)}{closing}"
 
     _SetComp = _DictComp = _GeneratorExp = _ListComp
 

@@ -31,6 +31,8 @@ MAX_LENGTH = 64
 MAX_CALLERS = 4
 """Callers that a chain of guards may add."""
 MAX_LEAVES = 50
+MIN_REPEATS = 3
+"""Calls of one function in a stack that make a recursion of it."""
 _COMPREHENSIONS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"))
 _CANCELLED = frozenset(("CancelledError", "Cancelled", "GeneratorExit"))
 """Exceptions by which someone else ends a task: they have no fault of their own to follow."""
@@ -80,7 +82,7 @@ def frame_part(facts: FrameFacts) -> FramePart:
             function,
             written.text + ordinal,
             caller,
-            (statement.lineno, statement.col_offset),
+            normalise.anchor(statement),
             written.places(),
             normalise.place_of(statement, facts.expression),
             inner,
@@ -144,23 +146,31 @@ class _Tree:
             index, followed = leaves[0]
             parts, rule = _of_one(self.exceptions[index])
             return _made(parts, "cause" if followed and rule != "message" else rule)
-        keys: dict[tuple[tuple[str, str], ...], None] = {}
-        strangers = False
+        keys: dict[tuple[tuple[str, str], ...], str] = {}
         for index, _ in leaves[:MAX_LEAVES]:
             parts, rule = _of_one(self.exceptions[index])
             if rule == "message":  # never raised, or not in the application: where the group was made says more
-                parts, strangers = parts[:1], True
-            keys[tuple(parts)] = None
-        own: list[tuple[str, str]] = []
-        own_rule = "message"
-        if strangers:
-            own, own_rule = _of_one(self.exceptions[0])
-            if own_rule != "message":
-                keys[tuple(own)] = None
+                made = self.maker_of(index)
+                if made is not None:
+                    parts, rule = parts[:1], "group"
+                    keys[tuple(made)] = rule
+            keys[tuple(parts)] = rule
         if len(keys) == 1:
-            parts = list(next(iter(keys)))
-            return _made(parts, "message" if strangers else _of_one(self.exceptions[leaves[0][0]])[1])
+            ((key, rule),) = keys.items()
+            return _made(list(key), rule)
         return _made([part for key in sorted(keys) for part in key], "group")
+
+    def maker_of(self, index: int) -> list[tuple[str, str]] | None:
+        """Parts of the closest exception around *index* that has a place in the application."""
+        seen = {index}
+        parent = self.exceptions[index].parent
+        while parent is not None and parent not in seen:
+            seen.add(parent)
+            parts, rule = _of_one(self.exceptions[parent])
+            if rule != "message":
+                return parts
+            parent = self.exceptions[parent].parent
+        return None
 
     def leaves(self, start: int) -> Iterator[tuple[int, bool]]:
         """The exceptions at the root of the failure, as (index, whether a cause was followed to it), without recursion."""
@@ -202,7 +212,8 @@ class _Tree:
             if index in seen:
                 continue
             seen.add(index)
-            if any(frame.in_app for frame in self.exceptions[index].frames):
+            frames = self.exceptions[index].frames
+            if any(frames[position].in_app for position in range(len(frames) - 1, -1, -1)):
                 return True
             pending.extend(
                 child for child in self.children.get(index, ()) if self.exceptions[child].relation != "context"
@@ -216,7 +227,7 @@ class _Tree:
 def _of_one(exception: ExceptionFacts) -> tuple[list[tuple[str, str]], str]:
     """Parts, each as (what counts, what is shown), and the rule that made them."""
     kind = _type(exception.type)
-    frames = [frame if isinstance(frame, FramePart) else frame_part(frame) for frame in exception.frames]
+    frames = _Parts(exception.frames)
     if kind == "RecursionError":
         cycle = _cycle(frames, exception.folded)
         if cycle:
@@ -248,7 +259,29 @@ def _of_one(exception: ExceptionFacts) -> tuple[list[tuple[str, str]], str]:
     return parts, "guard" if len(parts) > 2 else "site"
 
 
-def _next_frame(frames: Sequence[FramePart], end: int) -> tuple[int, int | None] | None:
+class _Parts:
+    """The parts of a stack, each made when first asked for: most are not needed."""
+
+    __slots__ = ("_frames", "_made")
+
+    def __init__(self, frames: Sequence[FrameFacts | FramePart]) -> None:
+        self._frames = frames
+        self._made: dict[int, FramePart] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> FramePart:
+        frame = self._frames[index]
+        if isinstance(frame, FramePart):
+            return frame
+        made = self._made.get(index)
+        if made is None:
+            made = self._made[index] = frame_part(frame)
+        return made
+
+
+def _next_frame(frames: _Parts, end: int) -> tuple[int, int | None] | None:
     """
     The innermost frame of the application before *end* that stands for itself, with the place that failed in it.
 
@@ -275,7 +308,7 @@ def _next_frame(frames: Sequence[FramePart], end: int) -> tuple[int, int | None]
     return fallback
 
 
-def _stands_within(frames: Sequence[FramePart], inner: int) -> bool:
+def _stands_within(frames: _Parts, inner: int) -> bool:
     """Whether the statement in which the comprehension or lambda at *inner* is written is being executed further out."""
     frame = frames[inner]
     if frame.position is None:
@@ -296,30 +329,32 @@ def _part(frame: FramePart, text: str, place: int | None) -> tuple[str, str]:
     return text, normalise.shown(text)
 
 
-def _cycle(frames: Sequence[FramePart], folded: Sequence[tuple[int, int, int]]) -> list[str]:
-    """The functions of a recursion, sorted, since it may be cut anywhere: the application's if it takes part."""
+def _cycle(frames: _Parts, folded: Sequence[tuple[int, int, int]]) -> list[str]:
+    """The application's functions in a recursion, sorted, since it may be cut anywhere; nothing if there is no recursion."""
     on_cycle: list[FramePart] = []
     if folded:
         start, length, _ = max(folded, key=lambda fold: fold[1] * fold[2])
-        on_cycle = list(frames[start : start + length])
+        on_cycle = [frames[index] for index in range(start, min(start + length, len(frames)))]
     if not on_cycle:
         counts: dict[str, int] = {}
-        for frame in frames:
-            counts[frame.function] = counts.get(frame.function, 0) + 1
+        for index in range(len(frames)):
+            function = frames[index].function
+            counts[function] = counts.get(function, 0) + 1
         most = max(counts.values(), default=0)
-        if most < 3:
+        if most < MIN_REPEATS:
             return []
-        on_cycle = [frame for frame in frames if 3 * counts[frame.function] >= most]
-    return sorted({frame.function for frame in on_cycle if frame.in_app})
+        on_cycle = [frames[index] for index in range(len(frames)) if 3 * counts[frames[index].function] >= most]
+    ours = [frame for frame in on_cycle if frame.in_app]
+    return sorted(
+        {frame.function for frame in ours if not frame.verdict.forwards} or {frame.function for frame in ours}
+    )
 
 
 def _raised_in_handler(exception: ExceptionFacts) -> bool:
     """Whether *exception* was raised by a `raise` inside an `except` block of the application."""
     if not exception.frames:
         return False
-    last = exception.frames[-1]
-    part = last if isinstance(last, FramePart) else frame_part(last)
-    return part.verdict.in_handler
+    return _Parts(exception.frames)[-1].verdict.in_handler
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -351,10 +386,12 @@ def _ordinal(facts: FrameFacts, text: str, *, numbers: bool = True) -> str:
     statement, scope = facts.statement, facts.scope
     if scope is None or statement is None:
         return ""
-    names = names_of(scope)
+    if isinstance(scope, normalise.INNER):
+        return ""
+    names, here = names_of(scope), normalise.anchor(statement)
     count = 0
     for other in own_statements(scope):
-        if other is statement or (other.lineno, other.col_offset) == (statement.lineno, statement.col_offset):
+        if other is statement or normalise.anchor(other) == here:
             break
         if _alike(other, statement) and normalise.Text(other, names, facts.freevars, numbers=numbers).text == text:
             count += 1

@@ -1,20 +1,17 @@
 """
-Exceptions to facts, as the recipe takes them, by the shortest way: whole files parsed, frames held.
+Exceptions to facts, as the recipe takes them, by the shortest way: frames held, statements from `phtrack.frames`.
 
-Stands beside phtrack's own walker so that the recipe can be judged without it. In-app is what lies under *root*, but not
-under a folder named `site-packages`.
+In-app is what lies under *root*, but not under a folder named `site-packages`.
 """
 
 from __future__ import annotations
 
-import ast
 import os
-from functools import lru_cache
 from types import TracebackType
 
-import executing
-
 from phtrack.fingerprint import ExceptionFacts, FrameFacts
+from phtrack.frames.site import Site
+from phtrack.frames.statement import qualname_of, statement_of
 
 
 def facts_of(error: BaseException, root: str) -> list[ExceptionFacts]:
@@ -63,87 +60,15 @@ def frame_of(tb: TracebackType, root: str) -> FrameFacts:
     file = os.path.relpath(path, root).replace(os.sep, "/") if path.startswith(root) else path
     if not in_app:
         return FrameFacts(in_app=False, file=file, function=code.co_name, qualname=code.co_name)
-    found = executing.Source.executing(tb)
-    tree = _tree(path)
-    node = found.node
-    if tree is None:
-        return FrameFacts(in_app=True, file=file, function=code.co_name, qualname=code.co_name)
-    expression = _twin(tree, node) if isinstance(node, ast.expr) else None
-    statement = _statement(tree, tb.tb_lineno, expression, code.co_name)
-    scopes = _scopes(tree, statement, code.co_name, expression) if statement is not None else [tree]
+    site = Site(code, tb.tb_lasti, tb.tb_lineno, tb.tb_frame.f_globals)
+    statement = statement_of(site)
     return FrameFacts(
         in_app=True,
         file=file,
         function=code.co_name,
-        qualname=_qualname(scopes, code.co_name),
-        statement=statement,
-        scope=scopes[-1],  # type: ignore[arg-type]
-        expression=expression,
+        qualname=qualname_of(site),
+        statement=statement.node if statement else None,
+        scope=statement.function if statement else None,  # type: ignore[arg-type]
+        expression=statement.expression_node if statement else None,
         freevars=code.co_freevars,
     )
-
-
-@lru_cache(maxsize=64)
-def _tree(path: str) -> ast.Module | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return ast.parse(file.read())
-    except OSError:
-        return None
-
-
-def _twin(tree: ast.Module, node: ast.expr) -> ast.expr | None:
-    where = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
-    for other in ast.walk(tree):
-        if type(other) is type(node) and where == (
-            other.lineno, other.col_offset, other.end_lineno, other.end_col_offset,  # type: ignore[attr-defined]
-        ):  # fmt: skip
-            return other  # type: ignore[return-value]
-    return None
-
-
-def _statement(tree: ast.Module, lineno: int, expression: ast.expr | None, function: str) -> ast.stmt | None:
-    """The innermost statement whose lines hold the failing line."""
-    best: ast.stmt | None = None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.stmt):
-            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-            holds = first <= lineno <= (node.end_lineno or node.lineno)
-            if expression is not None:
-                holds = holds and any(child is expression for child in ast.walk(node))
-            if holds and (best is None or _size(node) <= _size(best)):
-                best = node
-    return best
-
-
-def _size(node: ast.stmt) -> tuple[int, int, int]:
-    return ((node.end_lineno or node.lineno) - node.lineno, -node.lineno, -node.col_offset)
-
-
-def _scopes(tree: ast.Module, statement: ast.stmt, function: str, expression: ast.expr | None) -> list[ast.AST]:
-    """The module, classes and functions around *statement*, outermost first; a lambda last if the frame is one's."""
-    way: list[ast.AST] = [tree]
-
-    def descend(node: ast.AST, scopes: list[ast.AST]) -> bool:
-        for child in ast.iter_child_nodes(node):
-            if child is statement:
-                way[:] = scopes
-                return True
-            inner = [*scopes, child] if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) else scopes
-            if descend(child, inner):
-                return True
-        return False
-
-    descend(tree, [tree])
-    if function == "<lambda>":
-        lambdas = [node for node in ast.walk(statement) if isinstance(node, ast.Lambda)]
-        held = [node for node in lambdas if expression is None or any(child is expression for child in ast.walk(node))]
-        way.extend(held[-1:])
-    return way
-
-
-def _qualname(scopes: list[ast.AST], function: str) -> str:
-    names = [scope.name for scope in scopes if hasattr(scope, "name")]
-    if function.startswith("<") and function != "<module>":
-        names.append(function)
-    return ".".join(names) or function
