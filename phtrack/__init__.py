@@ -210,7 +210,17 @@ def init(project_api_key: str | None = None, host: str | None = None, **options:
     default_client = client
     for name in _EVERY_CALL:
         globals()[name] = getattr(client, name)
+    _enable_integrations(client)
     return client
+
+
+def _enable_integrations(client: Client) -> None:
+    from phtrack import auto
+
+    wanted = client.options.project.integrations
+    if client.disabled:
+        wanted = ()
+    auto.enable(wanted)
 
 
 def setup() -> Client:
@@ -233,6 +243,9 @@ def setup() -> Client:
 def shutdown(timeout: float | None = None) -> None:
     """Deliver what waits and stop the default client. Without one, nothing happens."""
     if default_client is not None:
+        from phtrack import auto
+
+        auto.disable()
         default_client.shutdown(timeout)
 
 

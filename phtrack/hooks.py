@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process
+from phtrack._imports import when_imported
 from phtrack.errors.boundary import ASYNCIO_HOOK, CHILD_PROCESS, SYS_HOOK, THREAD_HOOK, UNRAISABLE_HOOK
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def install(client: Client) -> Callable[[], None]:
         _Place(threading, "excepthook", lambda before, place: _thread_hook(capture, before, place)),
         _Place(sys, "unraisablehook", lambda before, place: _unraisable_hook(capture, before, place)),
     ]
-    undo_asyncio = _when_imported("asyncio.base_events", lambda module: _asyncio_place(capture, module))
+    undo_asyncio = when_imported("asyncio.base_events", lambda module: _asyncio_place(capture, module))
     _process.on_child_death(capture)
     undo_steps = _install_steps()
 
@@ -178,57 +179,6 @@ def _asyncio_hook(capture: _Capture, before: Callable[[], Any], place: _Place) -
         return before()(self, context)
 
     return call_exception_handler
-
-
-# --- modules that may come later -----------------------------------------------------------------------------------
-
-
-def _when_imported(name: str, install_there: Callable[[Any], Callable[[], None]]) -> Callable[[], None]:
-    """Run *install_there* on module *name*, now if it is loaded, else when it is. Never imports it. Returns the undo."""
-    module = sys.modules.get(name)
-    if module is not None:
-        return install_there(module)
-    finder = _Finder(name, install_there)
-    sys.meta_path.insert(0, finder)
-    return finder.undo
-
-
-class _Finder:
-    """Waits on `sys.meta_path` for one module, lets the others find it, and acts after it ran."""
-
-    def __init__(self, name: str, install_there: Callable[[Any], Callable[[], None]]) -> None:
-        self._name = name
-        self._install = install_there
-        self._undo: Callable[[], None] | None = None
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != self._name:
-            return None
-        self._leave()
-        from importlib.util import find_spec
-
-        spec = find_spec(name)
-        if spec is None or spec.loader is None:
-            return spec
-        run = spec.loader.exec_module
-
-        def exec_module(module: Any) -> None:
-            run(module)
-            with _guard.shield(f"installing into {name}"):
-                self._undo = self._install(module)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-    def _leave(self) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-
-    def undo(self) -> None:
-        self._leave()
-        if self._undo is not None:
-            self._undo()
-            self._undo = None
 
 
 def _install_steps() -> Callable[[], None]:
