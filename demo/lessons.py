@@ -45,23 +45,25 @@ class Lesson(NamedTuple):
     """The issue's exception type."""
     message: str
     """What the issue's message contains."""
+    where: str
+    """The function that the issue points at."""
 
 
 LESSONS: list[Lesson] = []
 
 
-def lesson(type: str, message: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
+def lesson(type: str, message: str, where: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
     """Put a function on the list, with the issue it must lead to."""
 
     def add(run: Callable[[str], None]) -> Callable[[str], None]:
         title = (run.__doc__ or "").strip().partition("\n")[0]
-        LESSONS.append(Lesson(run.__name__.replace("_", " "), title, run, type, message))
+        LESSONS.append(Lesson(run.__name__.replace("_", " "), title, run, type, message, where))
         return run
 
     return add
 
 
-@lesson("AttributeError", "has no attribute 'city'")
+@lesson("AttributeError", "has no attribute 'city'", "parcel_label")
 def which_is_none(host: str) -> None:
     """Which part of a long expression was None?
 
@@ -71,7 +73,7 @@ def which_is_none(host: str) -> None:
         shop.parcel_label(shop.Order(1001, BEN, {"mug": 2}))
 
 
-@lesson("CheckoutError", "payment of order 1002 failed")
+@lesson("CheckoutError", "payment of order 1002 failed", "pay")
 def chained(host: str) -> None:
     """An error that was caused by another: `raise ... from error`.
 
@@ -83,7 +85,7 @@ def chained(host: str) -> None:
         phtrack.capture_exception(error)
 
 
-@lesson("UnknownItem", "we don't sell 'cup'")
+@lesson("UnknownItem", "we don't sell 'cup'", "price")
 def from_none(host: str) -> None:
     """An error that hides the one before: `raise ... from None`.
 
@@ -93,7 +95,7 @@ def from_none(host: str) -> None:
         shop.Order(1003, ANNA, {"cup": 1}).total()
 
 
-@lesson("KeyError", "1004")
+@lesson("KeyError", "1004", "refund")
 def while_handling(host: str) -> None:
     """A bug in an `except` block.
 
@@ -103,7 +105,7 @@ def while_handling(host: str) -> None:
         shop.refund(shop.Order(1004, ANNA, {"tea": 1}))
 
 
-@lesson("ExceptionGroup", "2 of 2 suppliers failed")
+@lesson("ExceptionGroup", "2 of 2 suppliers failed", "group")
 def group(host: str) -> None:
     """Several errors at once: an exception group.
 
@@ -121,7 +123,7 @@ def group(host: str) -> None:
         phtrack.capture_exception(error)
 
 
-@lesson("SoldOut", "the last mug is gone")
+@lesson("SoldOut", "the last mug is gone", "reserve")
 def thread(host: str) -> None:
     """A thread dies and nobody notices.
 
@@ -137,7 +139,7 @@ def thread(host: str) -> None:
     worker.join()
 
 
-@lesson("LookupError", "no template 'receipt.sv'")
+@lesson("LookupError", "no template 'receipt.sv'", "send_receipt")
 def asyncio_task(host: str) -> None:
     """A task that nobody awaits fails.
 
@@ -155,7 +157,7 @@ def asyncio_task(host: str) -> None:
     asyncio.run(serve())
 
 
-@lesson("InvalidOperation", "")
+@lesson("InvalidOperation", "", "logged")
 def logged(host: str) -> None:
     """An error that is logged: `logger.exception(...)`.
 
@@ -167,7 +169,7 @@ def logged(host: str) -> None:
         logger.exception("price of %s is no number", "mug")
 
 
-@lesson("shop", "stock of tea is -3")
+@lesson("LoggedError", "stock of tea is -3", "logged_without_exception")
 def logged_without_exception(host: str) -> None:
     """A log line without an exception: `logger.error(...)`.
 
@@ -177,7 +179,7 @@ def logged_without_exception(host: str) -> None:
     logger.error("stock of %s is %d", "tea", stock["tea"])
 
 
-@lesson("ZeroDivisionError", "by zero")
+@lesson("ZeroDivisionError", "by zero", "send_newsletter")
 def who_and_where(host: str) -> None:
     """Who was it, and in which surroundings? Contexts carry a user, a session and tags.
 
@@ -191,7 +193,7 @@ def who_and_where(host: str) -> None:
         shop.send_newsletter(recipients=[])
 
 
-@lesson("RecursionError", "maximum recursion depth exceeded")
+@lesson("RecursionError", "maximum recursion depth exceeded", "depth")
 def recursion(host: str) -> None:
     """A thousand frames that say the same.
 
@@ -201,7 +203,7 @@ def recursion(host: str) -> None:
         shop.depth("kitchen")
 
 
-@lesson("ValueError", "invalid literal for int()")
+@lesson("ValueError", "invalid literal for int()", "read_stock")
 def generator(host: str) -> None:
     """A generator fails long after it was made.
 
@@ -217,7 +219,7 @@ def generator(host: str) -> None:
     dict(stock())  # type: ignore[call-overload]
 
 
-@lesson("JSONDecodeError", "Expecting")
+@lesson("JSONDecodeError", "Expecting", "parse_price_list")
 def library_raised(host: str) -> None:
     """A library raises; the mistake is ours.
 
@@ -227,7 +229,7 @@ def library_raised(host: str) -> None:
         shop.parse_price_list('{"mug": "8.50", "tea": }')
 
 
-@lesson("SoldOut", "kettle")
+@lesson("SoldOut", "kettle", "order_kettle")
 def storm(host: str) -> None:
     """The same failure two thousand times.
 
@@ -245,7 +247,7 @@ def storm(host: str) -> None:
             phtrack.capture_exception(error)
 
 
-@lesson("CheckoutError", "order 1005 has no items")
+@lesson("CheckoutError", "order 1005 has no items", "never_raised")
 def never_raised(host: str) -> None:
     """An exception that was never raised.
 
@@ -256,7 +258,7 @@ def never_raised(host: str) -> None:
         phtrack.capture_exception(shop.CheckoutError(f"order {order.number} has no items"))
 
 
-@lesson("ConnectionError", "wholesaler refused")
+@lesson("ConnectionError", "wholesaler refused", "log_in")
 def secrets(host: str) -> None:
     """Passwords and keys in variables, headers and the message itself.
 
@@ -266,7 +268,7 @@ def secrets(host: str) -> None:
         shop.log_in("phil", password="correct-horse-42")
 
 
-@lesson("ZeroDivisionError", "by zero")
+@lesson("ZeroDivisionError", "by zero", "<module>")
 def crash(host: str) -> None:
     """A program dies.
 

@@ -98,7 +98,10 @@ def ask_supplier(name: str) -> int:
 
 def depth(category: str) -> int:
     """How many levels of categories there are below this one. Somebody put the kitchen under the gifts."""
-    return 1 + max((depth(below) for below in CATEGORIES[category]), default=0)
+    deepest = 0
+    for below in CATEGORIES[category]:
+        deepest = max(deepest, depth(below))
+    return 1 + deepest
 
 
 def read_stock(lines: list[str]) -> Iterator[tuple[str, int]]:

@@ -84,15 +84,13 @@ def wait_for_issues(inbox: Any) -> list[tuple[Lesson, dict[str, Any] | None]]:
 
 
 def match(issues: list[dict[str, Any]]) -> list[tuple[Lesson, dict[str, Any] | None]]:
-    """Give each lesson the issue with its type and message; no issue serves two lessons."""
-    left = list(issues)
-    found: list[tuple[Lesson, dict[str, Any] | None]] = []
-    for one in LESSONS:
-        issue = next((issue for issue in left if one.type == issue["type"] and one.message in issue["message"]), None)
-        if issue is not None:
-            left.remove(issue)
-        found.append((one, issue))
-    return found
+    """Give each lesson its issue: the one of the right type, with the right message, at the right place."""
+
+    def belongs(issue: dict[str, Any], one: Lesson) -> bool:
+        function = issue["culprit"].rpartition(":")[0].rpartition(".")[2]
+        return issue["type"] == one.type and one.message in issue["message"] and function == one.where
+
+    return [(one, next((issue for issue in issues if belongs(issue, one)), None)) for one in LESSONS]
 
 
 def table(found: list[tuple[Lesson, dict[str, Any] | None]], url: str) -> str:
@@ -103,10 +101,15 @@ def table(found: list[tuple[Lesson, dict[str, Any] | None]], url: str) -> str:
             rows.append((one.name, f"{one.type}: did not arrive", "", "0", ""))
         else:
             issue_text = f"{issue['type']}: {' '.join(issue['message'].split())}"
-            rows.append((one.name, _cut(issue_text, 58), issue["culprit"], str(issue["count"]), page(url, issue)))
+            rows.append((one.name, _cut(issue_text, 58), place(issue), str(issue["count"]), page(url, issue)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def place(issue: dict[str, Any]) -> str:
+    """Where the issue points, without what all have in common."""
+    return str(issue["culprit"]).removeprefix(f"{__package__}.").replace(".<locals>", "")
 
 
 def page(url: str, issue: dict[str, Any]) -> str:

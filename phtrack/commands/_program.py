@@ -76,18 +76,21 @@ def find_module(name: str, arguments: list[str]) -> Program:
     here = os.getcwd()
     if not _safe_path() and here not in sys.path:
         sys.path.insert(0, here)
-    for candidate in (name, f"{name}.__main__"):
-        try:
-            spec = find_spec(candidate)
-        except (ImportError, ValueError) as error:
-            raise ProgramNotFound(f"no module named {name}: {error}") from None
+    spec = _spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = _spec(f"{name}.__main__")
         if spec is None:
-            break
-        if spec.submodule_search_locations is None:
-            return _from_spec(spec, [spec.origin or name, *arguments], here)
-    raise ProgramNotFound(
-        f"no module named {name}" if spec is None else f"{name} is a package without a __main__ module"
-    )
+            raise ProgramNotFound(f"{name} is a package without a __main__ module")
+    if spec is None:
+        raise ProgramNotFound(f"no module named {name}")
+    return _from_spec(spec, [spec.origin or name, *arguments], here)
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError) as error:
+        raise ProgramNotFound(f"no module named {name}: {error}") from None
 
 
 def _from_spec(spec: ModuleSpec, argv: list[str], path_entry: str) -> Program:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SUMMARY = "run a program with its errors reported: phtrack run app.py ..."
 LOCAL_KEY = "local"
 """The inbox takes any key."""
-INBOX_PORT = 8970
+LOOPBACK, INBOX_PORT = "127.0.0.1", 8970
 CALLED_WRONGLY = 2
 
 
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; everything after the program's name is the program's."""
     parser.usage = "phtrack run [--inbox] [--key KEY] [--host URL] (PROGRAM | -m MODULE) [ARGUMENT ...]"
     key = os.environ.get("POSTHOG_PROJECT_API_KEY") or os.environ.get("POSTHOG_API_KEY")
-    parser.add_argument("--inbox", action="store_true", help="report to the inbox on this machine, whatever key there is")
+    parser.add_argument(
+        "--inbox", action="store_true", help="report to the inbox on this machine, whatever key there is"
+    )
     parser.add_argument("--key", default=key, help="project API key; default: POSTHOG_PROJECT_API_KEY")
     parser.add_argument("--host", default=os.environ.get("POSTHOG_HOST"), help="where events go; default: POSTHOG_HOST")
     parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module's name, as for python -m")
@@ -64,7 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.key and not args.inbox:
         return start(args.key, args.host)
-    with inbox_at_hand() as url:
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(inbox_at_hand())
+        except OSError as error:
+            print(f"phtrack run: no inbox: {LOOPBACK}:{INBOX_PORT} can't be used: {error}", file=sys.stderr)
+            return CALLED_WRONGLY
         print(f"phtrack: errors go to the inbox at {url}", file=sys.stderr)
         try:
             return start(LOCAL_KEY, url)
@@ -77,19 +84,21 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def inbox_at_hand() -> Iterator[str]:
-    """The address of the inbox on this machine: the one that is running, else one that runs as long as this block."""
-    from phtrack.inbox import serve_in_thread
+    """
+    The address of the inbox on this machine: the one that is running, else one that runs as long as this block.
+
+    Raises:
+        OSError: Another program has the inbox's port.
+    """
+    from phtrack.inbox import serve, serve_in_thread
     from phtrack.inbox.state import default_db
 
-    try:
-        inbox = serve_in_thread(default_db(), INBOX_PORT)
-    except OSError:
-        # Somebody listens there already. Only an inbox has business on that port.
-        yield f"http://127.0.0.1:{INBOX_PORT}"
+    if serve.running_at(LOOPBACK, INBOX_PORT):
+        yield serve.url_at(LOOPBACK, INBOX_PORT)
         return
-    with inbox:
+    with serve_in_thread(default_db(), INBOX_PORT) as inbox:
         yield inbox.url
-        if sys.stdin.isatty() and inbox.issues():
+        if sys.stdin.isatty() and sys.stderr.isatty() and inbox.issues():
             print(f"phtrack: the program has ended. Look at {inbox.url}; Ctrl-C ends.", file=sys.stderr)
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()

@@ -25,14 +25,18 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := sorted(set(args.names) - set(names)):
         parser.error(f"no benchmark named {', '.join(unknown)}; there are {', '.join(names)}")
-    print(f"Python {platform.python_version()}, {', '.join(f'{one} {version(one)}' for one in ('phtrack', 'posthog', 'sentry-sdk'))}")
+    print(
+        f"Python {platform.python_version()}, {', '.join(f'{one} {version(one)}' for one in ('phtrack', 'posthog', 'sentry-sdk'))}"
+    )
     written: dict[str, Any] = {}
     missed = 0
     for name in args.names or names:
         module = importlib.import_module(f"tests.benchmarks.bench_{name}")
         scenarios = [one for one in module.SCENARIOS if args.only in one.name]
         with Sink() as sink:
-            results = harness.run(module.__name__, scenarios, sink=sink, say=lambda text: print(f"  {text}", file=sys.stderr))
+            results = harness.run(
+                module.__name__, scenarios, sink=sink, say=lambda text: print(f"  {text}", file=sys.stderr)
+            )
         verdicts = harness.judge(results, module.TARGETS)
         print(f"\n{name}: {(module.__doc__ or '').strip().splitlines()[0]}\n\n{harness.report(results, verdicts)}")
         written[name] = harness.to_json(results, verdicts)

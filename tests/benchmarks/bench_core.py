@@ -67,7 +67,9 @@ def delivered(subject: subjects.Subject, sink: str, work: list[Any], one: Callab
     everything, clock = time.process_time() - everything, time.perf_counter() - clock
     after, many = count(sink), len(work)
     arrived = after["events"] - before["events"]
-    assert arrived == many, f"{arrived} of {many} events arrived: what is lost costs nothing, so this would compare nothing"
+    assert arrived == many, (
+        f"{arrived} of {many} events arrived: what is lost costs nothing, so this would compare nothing"
+    )
     return {
         "caller µs": 1e6 * caller / many,
         "all threads µs": 1e6 * everything / many,

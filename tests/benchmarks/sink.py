@@ -84,7 +84,9 @@ class _Taker(asyncio.Protocol):
             body = zlib.decompress(body)
         path = head.split(b" ", 2)[1]
         if b"/envelope" in path:
-            self.counts["events"] += len(re.findall(rb'^\{[^\n]*"type" ?: ?"(?:event|transaction|log)"', body, re.MULTILINE))
+            self.counts["events"] += len(
+                re.findall(rb'^\{[^\n]*"type" ?: ?"(?:event|transaction|log)"', body, re.MULTILINE)
+            )
         elif b"/batch" in path or b"/i/" in path or b"/capture" in path:
             content = json.loads(body)
             self.counts["events"] += len(content.get("batch", [content])) if isinstance(content, dict) else len(content)

@@ -34,11 +34,18 @@ class Phtrack:
 
     chunk = 5_000
 
-    def __init__(self, sink: str, *, values: bool = True, throttle: bool = False, root: str | None = None, **more: Any) -> None:
+    def __init__(
+        self, sink: str, *, values: bool = True, throttle: bool = False, root: str | None = None, **more: Any
+    ) -> None:
         import phtrack
 
         self._client = phtrack.Posthog(
-            "k", host=sink, capture_exception_code_variables=values, exception_throttle=throttle, project_root=root, **more
+            "k",
+            host=sink,
+            capture_exception_code_variables=values,
+            exception_throttle=throttle,
+            project_root=root,
+            **more,
         )
 
     def capture(self, properties: Mapping[str, Any]) -> None:
@@ -59,7 +66,9 @@ class Posthog:
 
     chunk = 5_000
 
-    def __init__(self, sink: str, *, values: bool = True, throttle: bool = False, root: str | None = None, **more: Any) -> None:
+    def __init__(
+        self, sink: str, *, values: bool = True, throttle: bool = False, root: str | None = None, **more: Any
+    ) -> None:
         import posthog
 
         # It has no throttle. `project_root` decides which frames are the application's, as in phtrack.
@@ -85,7 +94,9 @@ class Sentry:
 
     chunk = 50  # its queue holds 100 and drops what doesn't fit
 
-    def __init__(self, sink: str, *, values: bool = True, throttle: bool = False, root: str | None = None, **more: Any) -> None:
+    def __init__(
+        self, sink: str, *, values: bool = True, throttle: bool = False, root: str | None = None, **more: Any
+    ) -> None:
         import sentry_sdk
 
         self._sdk = sentry_sdk

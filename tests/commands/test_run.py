@@ -128,7 +128,9 @@ def _without_runpy(text: str) -> str:
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_a_folder_or_zip_file_runs(sink: Sink, place: Path, kind: str) -> None:
     """Python runs a `__main__.py` in either, and so does `phtrack run`."""
-    source = HEADER + "import neighbour\nprint(__name__, sys.argv, sys.path[0].endswith(sys.argv[0]), neighbour.__name__)"
+    source = (
+        HEADER + "import neighbour\nprint(__name__, sys.argv, sys.path[0].endswith(sys.argv[0]), neighbour.__name__)"
+    )
     (place / "app" / "__main__.py").write_text(source)
     if kind == "zip":
         with zipfile.ZipFile(place / "app.zip", "w") as archive:
