@@ -38,6 +38,7 @@ class ExceptionView:
     relation: str
     """How the exception above (for a member: its group) relates to this one; empty for the one that was caught."""
     explanation: str
+    is_member: bool
     depth: int
     """Groups this exception is a member of."""
     members: str
@@ -106,6 +107,7 @@ class _Walk:
                 message=as_text(entry.get("value")),
                 relation=relation,
                 explanation=explanation,
+                is_member=_source(entry) == "member" and index > 0,
                 depth=depth,
                 members=_summary([self._entries[member] for member in members]),
                 synthetic=mechanism.get("synthetic") is True,
