@@ -108,6 +108,13 @@ class Client(FlagCalls):
 
             self._undo_hooks = hooks.install(self)
 
+        folder = self.options.errors.crash_dir
+        if folder is not None:
+            try:
+                self.errors.start_crash_recording(folder, dict(self._surroundings()))
+            except OSError as error:
+                _guard.say("warning", "crash_dir=%r can't be used: %s; crashes are not recorded", str(folder), error)
+
     def _set_log_level(self) -> None:
         log = _guard.logger()
         if self.debug:

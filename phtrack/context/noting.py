@@ -8,7 +8,10 @@ from phtrack import _guard, encode, event, steps
 from phtrack.context.scope import NOTHING, note, surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+mirror: Callable[[bytes], None] | None = None
+"""Gets every step as well, so that it outlives a crash of the process (`errors.crash`)."""
 
 MAX_STEP_BYTES = 32_768
 MAX_STEP_MESSAGE = 2_000
@@ -27,6 +30,8 @@ def step(message: Any, **properties: Any) -> None:
     with _guard.shield("step"):
         body = _step_body(message, properties)
         if body is not None:
+            if mirror is not None:
+                mirror(body)
             around = surroundings()
             note(steps=steps.add(around.steps if around is not None else None, body))
 

@@ -38,6 +38,7 @@ THREAD_HOOK = Boundary("error", "onuncaughtexception", False, "python.threading_
 UNRAISABLE_HOOK = Boundary("error", "onuncaughtexception", False, "python.sys_unraisablehook", True)
 ASYNCIO_HOOK = Boundary("error", "onunhandledrejection", False, "python.asyncio_exception_handler", True)
 CHILD_PROCESS = Boundary("fatal", "onuncaughtexception", False, "python.multiprocessing", True)
+CRASH = Boundary("fatal", "onuncaughtexception", False, "python.faulthandler", True)
 LOGGING = Boundary("error", "logger", True, "python.logging")
 
 

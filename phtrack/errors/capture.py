@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, context, encode, steps
 from phtrack.errors import failure
-from phtrack.errors.boundary import MANUAL, Boundary, overridden
+from phtrack.errors.boundary import CRASH, MANUAL, Boundary, overridden
 from phtrack.errors.pending import Draft, PendingException, add_properties, splice
 from phtrack.errors.report import Report, render
 from phtrack.errors.throttle import Buckets, Held, Throttle
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType, TracebackType
 
+    from phtrack.errors.crash import Crash, CrashRecorder
     from phtrack.errors.failure import Sighting
     from phtrack.options import Options
     from phtrack.pipeline import Pipeline
@@ -85,6 +86,7 @@ class Errors:
         fingerprinting = options.errors.fingerprinting
         self._ask: Callable[[dict[str, Any]], Any] | None = fingerprinting if callable(fingerprinting) else None
         self._compute = fingerprinting != "server"
+        self._crash: CrashRecorder | None = None
 
     def capture(
         self,
@@ -159,18 +161,19 @@ class Errors:
         uuid: str = event["uuid"]
         if "$exception_steps" in event["properties"]:
             report.steps = []
-        return self._hand_over(caught, uuid, Draft(self._pipeline.encode(event), report))
+        return self._send(uuid, Draft(self._pipeline.encode(event), report), None if caught.made_up else caught)
 
-    def _hand_over(self, caught: Caught, uuid: str, draft: Draft) -> str | None:
+    def _send(self, uuid: str, draft: Draft, caught: Caught | None) -> str | None:
+        """Put a draft on its way, and let the exception that was caught remember it."""
         if self._pipeline.hooks:
             # The hooks must see it all, so it is made here and now.
             sealed = self._finish(draft)
             sent = None if sealed is None else self._pipeline.send(encode.loads(sealed), "errors")
-            if not caught.made_up:
+            if caught is not None:
                 failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, None))
             return sent
         pending = PendingException(uuid, draft, self._finish)
-        if not caught.made_up:
+        if caught is not None:
             failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, pending))
         return uuid if self._pipeline.put(pending, "errors") else None
 
@@ -245,6 +248,27 @@ class Errors:
         active = sorted(key for key, value in scope.flag_reads.items() if value)
         return {**reads, **({"$active_feature_flags": active} if active else {}), **(under or {})}
 
+    def capture_crash(self, crash: Crash) -> str | None:
+        """Report what a crashed process left, as it was then, and let its files go."""
+        event = self._pipeline.event(
+            "$exception",
+            uuid=crash.uuid,
+            timestamp=crash.at,
+            properties={**crash.about, "$context_tags": []},
+        )
+        report = Report(
+            snapshot=crash.snapshot(),
+            boundary=CRASH,
+            scrubber=self._scrubber,
+            is_in_app=self._is_in_app,
+            steps=crash.steps,
+            compute_fingerprint=self._compute,
+        )
+        sent = self._send(crash.uuid, Draft(self._pipeline.encode(event), report), None)
+        if sent is not None:
+            crash.forget()
+        return sent
+
     # --- the same failure again ------------------------------------------------------------------------------------
 
     def _again(self, earlier: Sighting, caught: Caught, about: dict[str, Any], boundary: Boundary) -> None:
@@ -295,8 +319,23 @@ class Errors:
             return None
         return body
 
+    def start_crash_recording(self, folder: Any, about: dict[str, Any]) -> None:
+        """
+        Report the crashes that earlier processes left in *folder*, and record for this one.
+
+        Raises:
+            OSError: the folder can't be used.
+        """
+        from phtrack.errors import crash
+
+        self._crash = crash.CrashRecorder(folder, about)
+        for left in crash.leftovers(folder):
+            self.capture_crash(left)
+
     def close(self) -> None:
-        """Nothing is held beyond the queue."""
+        """Stop recording crashes."""
+        if self._crash is not None:
+            self._crash.close()
 
     def reset_after_fork(self) -> None:
         """A child throttles for itself."""

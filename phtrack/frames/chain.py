@@ -102,6 +102,15 @@ class Link:
         self.omitted = 0
         """Members or causes left out because the list was full."""
 
+    @classmethod
+    def described(cls, type_: str, text: str) -> Link:
+        """A link that stands for no exception object."""
+        link = cls(Exception(), None, None)
+        link.exception = None
+        link.type = type_
+        link.text = text
+        return link
+
     def value(self) -> str:
         """The text with the notes below it, each on its own line."""
         if not self.notes:
