@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack import encode
 from phtrack.errors import grouping
-from phtrack.frames import values
+from phtrack.frames import packages, values
 from phtrack.frames.chain import MAX_TEXT
 from phtrack.frames.render import FULL, Detail, FrameRenderer
 from phtrack.frames.snapshot import inward_first
@@ -238,6 +238,14 @@ def _about_the_event(
     why: dict[str, Any] = {}
     if print_ is not None:
         why["fingerprint"] = {"rule": print_.rule, "parts": print_.parts}
+    versions = packages.versions(
+        level.site
+        for picture in report.snapshot.pictures
+        for level in picture.levels
+        if not report.is_in_app(level.site)
+    )
+    if versions:
+        why["packages"] = versions
     if report.held is not None:
         why["held_back"] = {"count": report.held.count, "since": report.held.since}
     if report.merged:
