@@ -22,6 +22,8 @@ MAX_ITEMS = 50
 """A container with more entries is read at its head only (the wire contract shows none of them)."""
 HEAD = 10
 """Entries read of such a one."""
+MAX_KEY = 64
+"""Characters of a key or text that is taken as it is."""
 
 
 class Container(NamedTuple):
@@ -76,17 +78,21 @@ def _fill_iterable(length_of: Any, iterate: Any) -> Any:
 
 
 def fill_dict(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
-    """Keys and values of a dict or of any subclass of it."""
+    """Keys and values of a dict or of any subclass of it. A change by another thread meanwhile raises `RuntimeError`."""
     node.length = length = dict.__len__(value)
     visit, rules = f.visit, f.rules
-    items: list[Any] = []
-    for key, entry in read(node, dict.items(value), head_of(length)):
-        if type(key) is str and len(key) <= 64:
+    node.items = items = []
+    pairs = dict.items(value)
+    for key, entry in pairs if length <= MAX_ITEMS else islice(pairs, HEAD):
+        if type(key) is str and len(key) <= MAX_KEY:
             rule = rules[key] if key in rules else f.rule_for(key)
-            items.append((key, visit(entry) if rule is None else f.masked(rule, entry)))
+            if rule is not None:
+                entry = f.masked(rule, entry)
+            elif not ((kind := type(entry)) is float or (kind is str and len(entry) <= MAX_KEY)):
+                entry = visit(entry)
+            items.append((key, entry))
         else:
             items.append((visit(key), f.named(key, entry)))
-    node.items = items
 
 
 def _fill_proxy(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
@@ -112,13 +118,18 @@ def read(node: Node, values: Any, limit: int) -> list[Any]:
     return found
 
 
+_ITERABLE: tuple[Any, ...] = (
+    set,
+    frozenset,
+    collections.deque,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
 _CONTAINERS = (
     Container(dict, MAPPING, fill_dict),
     Container(list, SEQUENCE, _fill_list),
     Container(tuple, SEQUENCE, _fill_tuple),
-    *(
-        Container(base, SEQUENCE, _fill_iterable(base.__len__, base.__iter__))
-        for base in (set, frozenset, collections.deque, type({}.keys()), type({}.values()), type({}.items()))
-    ),
+    *(Container(base, SEQUENCE, _fill_iterable(base.__len__, base.__iter__)) for base in _ITERABLE),
     Container(type(type.__dict__), MAPPING, _fill_proxy),
 )

@@ -56,7 +56,7 @@ class Known(NamedTuple):
     text: str
     step: int
     names: tuple[str, ...]
-    base: Known | None = None  # type: ignore[misc]
+    base: Known | None = None
     is_tight: bool = True
     """False when it needs brackets before something can follow it."""
 
@@ -95,7 +95,9 @@ class Compiler:
         elif isinstance(node, ast.Call):
             self._walk_call(node)
         elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            bound = {name.id for made in node.generators for name in ast.walk(made.target) if isinstance(name, ast.Name)}
+            bound = {
+                name.id for made in node.generators for name in ast.walk(made.target) if isinstance(name, ast.Name)
+            }
             self._walk(node.generators[0].iter)
             for child in ast.iter_child_nodes(node):
                 self.add(child, bound)
@@ -189,7 +191,9 @@ class Compiler:
         if base is None or index is None:
             return None
         text = base.text if base.is_tight else f"({base.text})"
-        return Known(f"{text}[{index.text}]", self._step(ITEM, base.step, index.step), (*base.names, *index.names), base)
+        return Known(
+            f"{text}[{index.text}]", self._step(ITEM, base.step, index.step), (*base.names, *index.names), base
+        )
 
     def _binary(self, node: ast.BinOp) -> Known | None:
         found = _BINARY.get(type(node.op).__name__)
@@ -216,7 +220,9 @@ class Compiler:
         return Known(f"{sign}{text}", self._step(UNARY, operand.step, None, operate), operand.names, is_tight=False)
 
     def _length(self, node: ast.Call) -> Known | None:
-        if not (isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1 and not node.keywords):
+        if not (
+            isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1 and not node.keywords
+        ):
             return None
         function, argument = self._name("len"), self._compile(node.args[0])
         if function is None or argument is None or self._is_local("len"):
@@ -238,10 +244,10 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-_BINARY = {
+_BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "Add": ("+", add), "Sub": ("-", sub), "Mult": ("*", mul), "Div": ("/", truediv), "FloorDiv": ("//", floordiv), "Mod": ("%", mod),
 }  # fmt: skip
-_UNARY = {"USub": ("-", neg), "UAdd": ("+", pos), "Not": ("not ", not_)}
+_UNARY: dict[str, tuple[str, Callable[[Any], Any]]] = {"USub": ("-", neg), "UAdd": ("+", pos), "Not": ("not ", not_)}
 
 
 def evaluate(

@@ -59,7 +59,7 @@ def _numpy_scalar(value: Any, shape: Shape) -> Any:
         return number(plain, shape.name)
     if type(plain) is bool:
         return Node(NAME, shape.name, str(plain))
-    return by_class(value, shape) if type(value).__str__ is object.__str__ else Node(NAME, shape.name, str(value)[:200])
+    return Node(NAME, shape.name, str(value)[:200]) if type(plain) is not tuple else by_class(value, shape)
 
 
 def _described(f: Formatter, node: Node, shape: tuple[Any, ...], **more: Any) -> None:

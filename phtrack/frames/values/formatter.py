@@ -29,6 +29,8 @@ MAX_EVENT_BYTES = 256 * 1024
 """Characters of text held for one event."""
 MAX_NAME = 200
 """Characters of a name that is still looked at; what is longer is text."""
+MAX_RULES = 4096
+"""Names whose rule is remembered."""
 _SHORT = 64
 """Characters of a text that count as one node and no more."""
 
@@ -51,8 +53,8 @@ class Formatter:
         """The reading of the clock (nanoseconds) after which nothing more is read."""
         self.ended: str | None = None
         """The budget that has ended; nothing is read any more once it is set."""
-        self.rules: dict[Any, str | None] = {}
-        """What `rule_for` has decided."""
+        self.rules = _rules_of(masks)
+        """What `rule_for` has decided, in this event or before."""
         self._clock = clock
         self._scrubber = masks
         self._memo: dict[int, tuple[Node, Any]] = {}  # the objects too: an id is only as good as its object's life
@@ -61,13 +63,14 @@ class Formatter:
         self._bytes = MAX_EVENT_BYTES
 
     def rule_for(self, name: Any) -> str | None:
-        """The rule that hides what is known by *name* (text, or bytes as in a header), decided once per event and name."""
+        """The rule that hides what is known by *name* (text, or bytes as in a header), decided once per name."""
         kind = type(name)
         if (kind is not str and kind is not bytes) or len(name) > MAX_NAME:
             return None
-        if name not in self.rules:
-            self.rules[name] = self._scrubber.masks(name if kind is str else name.decode("latin-1"))
-        return self.rules[name]
+        if name in self.rules:
+            return self.rules[name]
+        rule = self.rules[name] = self._scrubber.masks(name if kind is str else name.decode("latin-1"))
+        return rule
 
     def read(self, value: Any) -> Any:
         """The value of a variable or expression, with as much of its inside as the budgets allow. Never raises."""
@@ -172,6 +175,18 @@ class Formatter:
             used = len(node.items) + 1
             nodes -= used
             self._nodes -= used
+
+
+_rules: tuple[Any, dict[Any, str | None]] = (None, {})
+"""The scrubber that was asked last, and its decisions: nearly always there is one."""
+
+
+def _rules_of(masks: Masks) -> dict[Any, str | None]:
+    global _rules
+    known = _rules
+    if known[0] is not masks or len(known[1]) > MAX_RULES:  # never emptied: another thread may be using it
+        known = _rules = (masks, {})
+    return known[1]
 
 
 def _unreadable(kind: type) -> Node:

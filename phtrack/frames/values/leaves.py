@@ -23,7 +23,17 @@ from types import (
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames.values.node import NAME, NUMBER, TEXT, Node
-from phtrack.frames.values.static import instance_dict, item_of_dict, module_name, mro_of, slot, slots_of, text, type_name
+from phtrack.frames.values.static import (
+    instance_dict,
+    item_of_dict,
+    module_dict,
+    module_name,
+    mro_of,
+    slot,
+    slots_of,
+    text,
+    type_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +82,7 @@ def by_class(value: Any, shape: Shape) -> Node:
 def imported(module: str, name: str) -> Any:
     """A type of the standard library, if the application has its module; never imports."""
     found = sys.modules.get(module)
-    return None if found is None else item_of_dict(ModuleType.__dict__["__dict__"].__get__(found), name)
+    return None if found is None else item_of_dict(module_dict(found), name)
 
 
 def _of_standard(cls: type) -> Leaf | None:
@@ -98,7 +108,9 @@ def big_int(value: int, type_name: str = "int") -> Node:
     exponent = log10(abs(value) >> (bits - 64)) + (bits - 64) * log10(2)
     digits = int(exponent)
     sign = "-" if value < 0 else ""
-    return Node(NAME, type_name, f"≈ {sign}{10 ** (exponent - digits):.4f}e+{digits}", length=digits + 1, note="too long")
+    return Node(
+        NAME, type_name, f"≈ {sign}{10 ** (exponent - digits):.4f}e+{digits}", length=digits + 1, note="too long"
+    )
 
 
 def long_text(value: str, type_name: str = "str") -> Node:
@@ -191,7 +203,7 @@ def _fraction(value: Any, shape: Shape) -> Node:
 
 
 def _slot(value: Any, name: str) -> Any:
-    return next(slot(value, own, place) for shown, own, place in slots_of(type(value)) if own == name)
+    return next(slot(value, own, place) for own, place in slots_of(type(value)) if own == name)
 
 
 def _path(value: Any, shape: Shape) -> Node:
@@ -252,7 +264,7 @@ def _class(value: Any, shape: Shape) -> Node:
 
 
 def _module(value: Any, shape: Shape) -> Node:
-    name = item_of_dict(ModuleType.__dict__["__dict__"].__get__(value), "__name__")
+    name = item_of_dict(module_dict(value), "__name__")
     return Node(NAME, shape.name, f"<module {text(name, '?')}>")
 
 

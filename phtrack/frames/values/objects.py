@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack.frames.values.containers import read
 from phtrack.frames.values.node import MASKED, MISSING, NAME, Node
-from phtrack.frames.values.static import attribute, instance_dict, lookup, module_name, mro_of, slot, text, type_name
+from phtrack.frames.values.static import attribute, instance_dict, lookup, module_name, mro_of, slot, type_name
 
 if TYPE_CHECKING:
     from phtrack.frames.values.formatter import Formatter
@@ -46,9 +46,9 @@ def fill_object(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
     """Declared fields in their order, then slots, then what else is in the instance's `__dict__`."""
     attributes = instance_dict(value)
     found: dict[str, Any] = {}
-    for shown, name, place in shape.slots:
+    for name, place in shape.slots:
         if (content := slot(value, name, place)) is not MISSING:
-            found[shown] = content
+            found[name] = content
     total = len(found)
     if attributes is not None:
         total += dict.__len__(attributes)
@@ -80,7 +80,7 @@ def fill_exception(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
 def fill_query_set(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
     """The rows that were already loaded. Never a query."""
     attributes = instance_dict(value) or {}
-    model = attributes.get("model")
+    model: Any = attributes.get("model")
     if issubclass(type(model), type):
         node.items = [("model", Node(NAME, "type", f"<class {type_name(model)}>"))]
     rows = attributes.get("_result_cache")
@@ -121,5 +121,3 @@ def fields_of(cls: type) -> dict[str, bool] | None:
 def _may_show(field: Any) -> bool:
     inner = attribute(field, "field_info")  # pydantic v1 keeps the author's wishes one level down
     return not any(attribute(one, "repr") is False for one in (field, inner))
-
-

@@ -9,11 +9,12 @@ fails on are redacted.
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 from phtrack import encode
-from phtrack.frames.values.node import MAPPING, MASKED, NAME, NUMBER, OBJECT, SEQUENCE, TEXT, Node
+from phtrack.frames.values.node import MASKED, NAME, NUMBER, OBJECT, SEQUENCE, TEXT, Node
 from phtrack.scrub.marks import CIRCULAR, MARKER, TOO_LONG, key_marker
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ MAX_NODES = 100
 """Values of one variable."""
 MAX_SHOWN_TEXT = 400
 """Characters of a string in the richer form."""
+_REUSED_DEPTH = 6
+"""What was rendered down to here is shown again elsewhere without another look."""
+_MAX_PAIR = 8
+_NAMING = frozenset(("name", "key", "field", "header", "param", "option"))
+_VALUED = frozenset(("value", "val", "values", "default", "content", "raw_value"))
+"""Keys by which a mapping tells a name and its value apart, as browsers and cloud APIs do."""
 _SAFE_INT = 2**53
 """Beyond it a reader in JavaScript would see another number."""
 
@@ -42,23 +49,32 @@ class Texts(Protocol):
         """The rule that hides what is called *name*."""
         ...
 
-    def text(self, text: str, found: list[str], /) -> str:
-        """*text* without secrets; the rules that found some are appended to *found*."""
+    def text(self, text: str, found: list[str], *, name: str) -> str:
+        """*text*, known as *name*, without secrets; the rules that found some are appended to *found*."""
         ...
 
 
 class RenderBudget:
-    """What one event may still say about values; shared by all calls of `render` for it, crash frame first."""
+    """
+    What one event may still say about values, and what of it was rendered before; shared by all calls of `render` for
+    it, crash frame first.
 
-    __slots__ = ("code_variables", "texts", "variables")
+    An object that stands in many frames is rendered once. A budget belongs to one scrubber and one event.
+    """
+
+    __slots__ = ("code_variables", "entries", "nodes", "texts", "variables")
 
     def __init__(self, code_variables: int = 10_240, variables: int = 64 * 1024) -> None:
         self.code_variables = code_variables
         """Characters of names and values left in the contract's form."""
         self.variables = variables
         """Characters left in the richer form, estimated."""
-        self.texts: dict[str, tuple[str, tuple[str, ...]]] = {}
-        """Texts that were scrubbed already, with the rules that found something."""
+        self.texts: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+        """(text, its name) -> the same scrubbed, and the rules that found something."""
+        self.nodes: dict[tuple[int, str], tuple[Any, Any, tuple[str, ...], int, Node]] = {}
+        """(id of a node, its name) -> both forms, rules, values in it, and the node, whose id it is."""
+        self.entries: dict[tuple[int, str], tuple[dict[str, Any], Any, int]] = {}
+        """The same for whole variables: what stands beside the name, the contract's form, characters."""
 
 
 def render(
@@ -69,7 +85,8 @@ def render(
 
     Returns:
         (`code_variables` of the frame, `variables` for its `phtrack` part, notes about what is missing). All of it
-        encodes as JSON without further care: no NaN, no lone surrogate, no integer that needs more than 64 bits.
+        encodes as JSON without further care: no NaN, no lone surrogate, no integer that needs more than 64 bits. Parts
+        may be shared between frames: don't change them.
 
     Never raises.
     """
@@ -81,11 +98,10 @@ def render(
         if kind == "note":
             notes.append(value)
             continue
-        entry, contract = _Renderer(scrubber, budget).variable(name, value)
-        cost = _size(entry)
+        beside, contract, cost = _variable(name, value, scrubber, budget)
         if cost <= budget.variables:
             budget.variables -= cost
-            variables.append(entry)
+            variables.append({"name": name, **beside})
         else:
             left_out += 1
         if kind == "variable":
@@ -95,94 +111,142 @@ def render(
                 chosen.append((type(value) is Node, name, contract))
     if left_out:
         notes.append(f"{left_out} values left out: size of the event")
-    chosen.sort(key=lambda one: one[:2])
+    chosen.sort(key=_contract_order)
     return {name: contract for _, name, contract in chosen}, variables, notes
 
 
-class _Renderer:
+def _contract_order(one: tuple[bool, str, Any]) -> tuple[bool, str]:
+    return one[:2]
+
+
+def _variable(name: str, value: Any, scrubber: Texts, budget: RenderBudget) -> tuple[dict[str, Any], Any, int]:
+    """(entry of the richer list but for the name, value in the contract's form, characters of the entry)."""
+    kind = type(value)
+    if kind is bool or value is None:
+        return {"value": value, "type": kind.__name__}, str(value), 40
+    key = (id(value), name)
+    if kind is Node and (known := budget.entries.get(key)) is not None:
+        return known
+    walk = _Walk(scrubber, budget)
+    try:
+        shown, contract = walk.pair(value, name, 0)
+    except Exception:  # fails closed
+        return {"value": MARKER, "type": "?", "redacted": "error"}, MARKER, 80
+    if kind is Node and value.form == OBJECT and type(shown) is dict:
+        shown = {name: part for name, part in shown.items() if name != "__class__"}
+    beside: dict[str, Any] = {"value": shown, "type": _type_of(value)}
+    _describe(beside, value)
+    if walk.found:
+        beside["redacted"] = ", ".join(dict.fromkeys(walk.found))
+    if type(contract) is not str and not _is_number(contract):
+        contract = _as_text(contract)
+    cost = 40 + len(name) + (_size(shown) if contract == TOO_LONG else len(contract) if type(contract) is str else 8)
+    result = (beside, contract, cost)
+    if kind is Node:
+        budget.entries[key] = result
+    return result
+
+
+class _Walk:
     """Renders one variable: counts its values and remembers where it is, to recognise cycles."""
 
-    __slots__ = ("_above", "_budget", "_found", "_left", "_scrubber")
+    __slots__ = ("_above", "_budget", "_cuts", "_left", "_scrubber", "found")
 
     def __init__(self, scrubber: Texts, budget: RenderBudget) -> None:
         self._scrubber = scrubber
         self._budget = budget
-        self._found: list[str] = []
+        self.found: list[str] = []
+        """Rules that hid something."""
         self._left = MAX_NODES
         self._above: set[int] = set()
+        self._cuts = 0
+        """What was cut for the place it stands at, so that it must not be reused elsewhere."""
 
-    def variable(self, name: str, value: Any) -> tuple[dict[str, Any], Any]:
-        """(entry of the richer list, value in the contract's form)."""
-        try:
-            shown, contract = self._pair(value, 0)
-        except Exception:  # fails closed
-            return {"name": name, "value": MARKER, "type": "?", "redacted": "error"}, MARKER
-        entry: dict[str, Any] = {"name": name, "value": shown, "type": _type_of(value)}
-        _describe(entry, value)
-        if self._found:
-            entry["redacted"] = ", ".join(dict.fromkeys(self._found))
-        if not _is_number(contract) and type(contract) is not str:
-            contract = _as_text(contract)
-        return entry, contract
-
-    def _pair(self, value: Any, depth: int) -> tuple[Any, Any]:
-        """*value* in the richer and in the contract's form; the same object where they don't differ."""
+    def pair(self, value: Any, name: str, depth: int) -> tuple[Any, Any]:
+        """*value*, known as *name*, in the richer and in the contract's form; the same object where they don't differ."""
         self._left -= 1
         kind = type(value)
         if kind is str:
-            return self._text(value, len(value))
+            return self._text(value, len(value), name)
         if kind is not Node:
-            return _number(value)
+            return self._number(value, name)
         form = value.form
+        if form >= SEQUENCE and form != MASKED:
+            return self._container(value, name, depth)
         if form == NAME:
             return value.data, value.data
         if form == NUMBER:
-            return _number(value.data)
+            return self._number(value.data, name)
         if form == MASKED:
-            self._found.append(value.data)
+            self.found.append(value.data)
             return MARKER, MARKER
-        if form == TEXT:
-            return self._text(value.data, value.length) if value.data is not None else _missing(value)
-        return self._container(value, depth)
+        return self._text(value.data, value.length, name) if value.data is not None else _missing(value)
 
-    def _text(self, text: str, length: int | None) -> tuple[Any, Any]:
-        known = self._budget.texts.get(text)
+    def _number(self, value: Any, name: str) -> tuple[Any, Any]:
+        """None, bool, int or float in both forms."""
+        if type(value) is int:
+            if 10**12 <= value < 10**19 and self._scrub(str(value), name) != str(value):
+                return MARKER, MARKER  # a card number is one with and without quotes
+            if not -_SAFE_INT <= value <= _SAFE_INT:
+                text = str(value) if value.bit_length() < 4000 else hex(value)
+                return text, value if -(2**63) <= value < 2**63 else text
+        elif type(value) is float and not isfinite(value):
+            return str(value), str(value)
+        return value, value
+
+    def _scrub(self, text: str, name: str) -> str:
+        texts = self._budget.texts
+        known = texts.get((text, name))
         if known is None:
             found: list[str] = []
-            known = _sendable(self._scrubber.text(text, found)), tuple(found)
-            self._budget.texts[text] = known
-        clean, rules = known
-        self._found += rules
-        is_cut = length is not None and length > len(text)
-        shown = clean[:MAX_SHOWN_TEXT] + "…" if len(clean) > MAX_SHOWN_TEXT or is_cut else clean
-        if length is not None and length > MAX_SCANNED:
-            return shown, TOO_LONG
-        return shown, clean if len(clean) <= MAX_STRING else clean[: MAX_STRING - 3] + "..."
+            clean = self._scrubber.text(text, found, name=name)
+            known = texts[text, name] = (_sendable(clean), tuple(found))
+        self.found += known[1]
+        return known[0]
 
-    def _container(self, node: Node, depth: int) -> tuple[Any, Any]:
+    def _text(self, text: str, length: int | None, name: str) -> tuple[Any, Any]:
+        clean = self._scrub(text, name)
+        size = len(clean)
+        if length is None or length <= MAX_SCANNED:
+            if size <= MAX_SHOWN_TEXT:
+                return clean, clean
+            return clean[:MAX_SHOWN_TEXT] + "…", clean if size <= MAX_STRING else clean[: MAX_STRING - 3] + "..."
+        return clean[:MAX_SHOWN_TEXT] + "…", TOO_LONG
+
+    def _container(self, node: Node, name: str, depth: int) -> tuple[Any, Any]:
+        key = (id(node), name)
+        known = self._budget.nodes.get(key)
+        if known is not None and known[3] <= self._left and depth < MAX_DEPTH - _REUSED_DEPTH:
+            self._left -= known[3]
+            self.found += known[2]
+            return known[:2]
         if id(node) in self._above:
+            self._cuts += 1
             return CIRCULAR, CIRCULAR
         if node.items is None:
             return _missing(node)
         if depth >= MAX_DEPTH or self._left <= 0:
+            self._cuts += 1
             return f"<{node.type}: not shown>", TOO_LONG
+        cuts, left, rules = self._cuts, self._left, len(self.found)
         self._above.add(id(node))
-        try:
-            shown, contract = (self._sequence if node.form == SEQUENCE else self._mapping)(node, depth)
-        finally:
-            self._above.discard(id(node))
+        shown, contract = (self._sequence if node.form == SEQUENCE else self._mapping)(node, name, depth)
+        self._above.discard(id(node))
         if node.form != OBJECT and (node.note is not None or (node.length or 0) > MAX_ITEMS):
             contract = TOO_LONG
+        if self._cuts == cuts and depth <= _REUSED_DEPTH:
+            self._budget.nodes[key] = (shown, contract, tuple(self.found[rules:]), left - self._left, node)
         return shown, contract
 
-    def _sequence(self, node: Node, depth: int) -> tuple[Any, Any]:
+    def _sequence(self, node: Node, name: str, depth: int) -> tuple[Any, Any]:
         shown: list[Any] = []
         contract: list[Any] = []
         items = node.items or []
         for value in items:
             if self._left <= 0:
+                self._cuts += 1
                 break
-            one, other = self._pair(value, depth + 1)
+            one, other = self.pair(value, name, depth + 1)
             shown.append(one)
             contract.append(other)
         missing = max(node.length or 0, len(items)) - len(shown)
@@ -191,47 +255,61 @@ class _Renderer:
             contract.append(TOO_LONG)
         return shown, contract
 
-    def _mapping(self, node: Node, depth: int) -> tuple[Any, Any]:
+    def _mapping(self, node: Node, name: str, depth: int) -> tuple[Any, Any]:
         is_object = node.form == OBJECT
         shown: dict[str, Any] = {}
         contract: dict[str, Any] = {}
         hidden = 0
         items = node.items or []
+        rule = self._rule_of_pair(items)
         for key, value in items:
             if self._left <= 0:
+                self._cuts += 1
                 break
-            name = key if is_object else self._key(key, value, hidden)
-            if name is None:
-                name = key_marker(hidden)
+            known_as = key if type(key) is str else ""
+            text = key if is_object else self._key(key, value)
+            if text is None:
+                text = key_marker(hidden)
                 hidden += 1
-            while name in shown:
-                name += "′"  # 1 and "1" are two keys of a dict and one of a JSON object
-            shown[name], contract[name] = self._pair(value, depth + 1)
+            while text in shown:
+                text += "′"  # 1 and "1" are two keys of a dict, and one of a JSON object
+            if rule is not None and known_as.lower() in _VALUED:
+                self.found.append(rule)
+                shown[text] = contract[text] = MARKER
+            else:
+                shown[text], contract[text] = self.pair(value, known_as, depth + 1)
         missing = max(node.length or 0, len(items)) - len(shown)
         if missing > 0:
             shown["…"] = f"{missing:,} more"
             if not is_object:
                 contract["…"] = TOO_LONG
         if is_object:
-            contract["__class__"] = node.type
-            if depth:
-                shown["__class__"] = node.type
+            shown["__class__"] = contract["__class__"] = node.type
         return shown, contract
 
-    def _key(self, key: Any, value: Any, hidden: int) -> str | None:
+    def _rule_of_pair(self, items: list[Any]) -> str | None:
+        """Of `{"name": "Authorization", "value": ...}` the rule that hides the value."""
+        if len(items) > _MAX_PAIR:
+            return None
+        for key, value in items:
+            if type(value) is str and type(key) is str and key.lower() in _NAMING and len(value) <= 100:
+                return self._scrubber.masks(value)
+        return None
+
+    def _key(self, key: Any, value: Any) -> str | None:
         """The text of a mapping key; None where it could be a secret itself."""
-        text = key if type(key) is str else _as_text(self._pair(key, MAX_DEPTH - 2)[1])
-        self._left += type(key) is not str
-        if len(text) > MAX_STRING:
-            text = text[: MAX_STRING - 3] + "..."
-        is_masked = type(value) is Node and value.form == MASKED
-        if is_masked and type(key) is str and not _is_word(text):
-            return None
-        clean, _ = self._text(text, len(text))
-        if clean == MARKER and not is_masked:
-            # The whole text is hidden. A plain word that only names a secret is none: its value was hidden instead.
-            return None
-        return text if is_masked else clean
+        if type(key) is not str:
+            self._left += 1
+            text = self.pair(key, "", MAX_DEPTH - 2)[1]
+            return text if type(text) is str else _as_text(text)
+        if type(value) is Node and value.form == MASKED:
+            return key if _is_word(key) else None
+        if len(key) > MAX_STRING:
+            return key[: MAX_STRING - 3] + "..." if (key := self._scrub(key, "")) != MARKER else None
+        if _is_word(key) and len(key) < 16:
+            return key
+        clean = self._scrub(key, "")
+        return None if MARKER in clean else clean
 
 
 def _describe(entry: dict[str, Any], value: Any) -> None:
@@ -263,16 +341,6 @@ def _missing(node: Node) -> tuple[Any, Any]:
     return text, text
 
 
-def _number(value: Any) -> tuple[Any, Any]:
-    """None, bool, int or float in both forms."""
-    if type(value) is int and not -_SAFE_INT <= value <= _SAFE_INT:
-        text = str(value) if value.bit_length() < 4000 else hex(value)
-        return text, value if -(2**63) <= value < 2**63 else text
-    if type(value) is float and not isfinite(value):
-        return str(value), str(value)
-    return value, value
-
-
 def _is_number(value: Any) -> bool:
     return type(value) is int or type(value) is float
 
@@ -295,8 +363,7 @@ def _sendable(text: str) -> str:
     return text
 
 
-def _is_word(text: str) -> bool:
-    return text.isascii() and text.replace("_", "a").replace("-", "a").replace(".", "a").isalnum()
+_is_word = re.compile(r"[\w.\-]+\Z", re.ASCII).match
 
 
 def _size(value: Any) -> int:

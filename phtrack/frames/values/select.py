@@ -11,6 +11,7 @@ mentions, never all its globals.
 from __future__ import annotations
 
 import ast
+from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames.values.expressions import Compiler, Shown, Step
@@ -98,8 +99,6 @@ def _roots(site: Site) -> Iterator[ast.AST]:
     if not statement:
         return
     node = statement.node
-    if node is None:
-        return
     failing = statement.expression_node
     name = site.code.co_name
     if name in _COMPREHENSIONS or name == "<lambda>":
@@ -259,10 +258,7 @@ def _mentions(code: CodeType, fast: tuple[str, ...]) -> Iterator[tuple[int, str]
         kind = _SLOTS.get(operation)
         if kind is None:
             continue
-        if kind == 2:
-            places = (argument >> 4, argument & 15)
-        else:
-            places = (argument,)
+        places = [argument >> 4, argument & 15] if kind == 2 else [argument]
         table = deref if kind == 0 else fast
         for place in places:
             if place < len(table):
@@ -305,8 +301,6 @@ def _unify() -> bool:
     """True where cells share the numbering of the fast slots (Python 3.11+)."""
     return hasattr(_unify.__code__, "co_exceptiontable")
 
-
-from opcode import opmap  # noqa: E402
 
 _SLOTS = _slot_operations()
 _UNIFIED = _unify()

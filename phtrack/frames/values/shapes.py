@@ -42,7 +42,7 @@ class Shape:
         """Form of the node that `fill` fills."""
         self.fields: dict[str, bool] | None = None
         """The declared fields in order, and whether their values may be shown."""
-        self.slots: list[tuple[str, str, int]] = []
+        self.slots: list[tuple[str, int]] = []
         """As `static.slots_of` lists them."""
         self.owner: Any = None
         """Weak reference to the type, which tells a new type at the same address from the old one."""

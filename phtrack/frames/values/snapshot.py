@@ -53,9 +53,7 @@ class ValueSnapshot:
 
     __slots__ = ("_clock", "_formatter", "_left", "_left_for_source", "_scrubber", "_spent")
 
-    def __init__(
-        self, time_ms: float, scrubber: Names, clock: Callable[[], int] = perf_counter_ns
-    ) -> None:
+    def __init__(self, time_ms: float, scrubber: Names, clock: Callable[[], int] = perf_counter_ns) -> None:
         """
         Args:
             time_ms: Milliseconds of formatting for the whole event.
@@ -150,11 +148,10 @@ class ValueSnapshot:
         for text, step, bases, kind, rule in shown:
             value = values[step]
             if value is MISSING:
-                for text, step in bases:  # noqa: B020, PLW2901
-                    value = values[step]
-                    if value is not MISSING:
-                        break
-                else:
+                text, value = next(
+                    ((base, values[at]) for base, at in bases if values[at] is not MISSING), (text, value)
+                )
+                if value is MISSING:
                     continue
             if kind is VARIABLE or not _says_its_name(value):
                 taken.append((text, read(value) if rule is None else formatter.masked(rule, value), kind))

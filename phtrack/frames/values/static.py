@@ -22,7 +22,9 @@ namespace_of = type.__dict__["__dict__"].__get__
 """The read-only namespace of a class, without those of its bases."""
 _qualname_of = type.__dict__["__qualname__"].__get__
 _module_of = type.__dict__["__module__"].__get__
-_module_dict = ModuleType.__dict__["__dict__"].__get__
+_namespace_of_module: Any = vars(ModuleType)["__dict__"]
+module_dict = _namespace_of_module.__get__
+"""The namespace of a module, its globals."""
 
 MAX_SCANNED = 50_000
 """Keys of a dict looked at before one is looked up in it (some 30 ns each)."""
@@ -75,24 +77,20 @@ def instance_dict(value: Any) -> dict[Any, Any] | None:
     return None
 
 
-def slots_of(cls: type) -> list[tuple[str, str, int]]:
+def slots_of(cls: type) -> list[tuple[str, int]]:
     """
     `__slots__` (and the members of C types) of *cls*, those of the bases first.
 
     Returns:
-        (name as written in the class, name in the namespace, place of the owner in the mro). Not the descriptors: they
-        would keep the class alive.
+        (name in the namespace, place of the owner in the mro). Not the descriptors: they would keep the class alive.
     """
-    found = []
     mro = mro_of(cls)
-    for place in range(len(mro) - 1, -1, -1):
-        owner = mro[place]
-        for name, member in namespace_of(owner).items():
-            if type(member) is MemberDescriptorType and type(name) is str and not name.startswith("__"):
-                mangled = "_" + text(_qualname_of(owner), "").rpartition(".")[2].lstrip("_") + "__"
-                shown = name[len(mangled) - 2 :] if name.startswith(mangled) else name
-                found.append((shown, name, place))
-    return found
+    return [
+        (name, place)
+        for place in range(len(mro) - 1, -1, -1)
+        for name, member in namespace_of(mro[place]).items()
+        if type(member) is MemberDescriptorType and type(name) is str and name[:2] != "__"
+    ]
 
 
 def slot(value: Any, name: str, place: int) -> Any:
@@ -120,7 +118,7 @@ def attribute(value: Any, name: str) -> Any:
     """
     cls = type(value)
     if cls is ModuleType:
-        return item_of_dict(_module_dict(value), name)
+        return item_of_dict(module_dict(value), name)
     if issubclass(cls, type):
         return _class_attribute(value, name)
     if not has_plain_lookup(cls):
