@@ -31,6 +31,9 @@ MAX_BLOCKS = 4
 _TRUE_PLACES_IN_STRINGS = sys.version_info >= (3, 12)
 
 
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
 class Found(NamedTuple):
     """The place of an expression, or what is known of it."""
 
@@ -54,11 +57,22 @@ def position_at(code: CodeType, lasti: int) -> trees.Span | None:
     return (line, column, end_line, end_column)
 
 
-def by_position(position: trees.Span, node: ast.stmt, lines: Sequence[str], first_line: int) -> Found:
+def opcode_at(code: CodeType, lasti: int) -> str:
+    """The name of the instruction at offset *lasti*, past the prefixes of its argument; "" when there is none."""
+    from opcode import EXTENDED_ARG, opname
+
+    raw = code.co_code
+    while 0 <= lasti < len(raw) and raw[lasti] == EXTENDED_ARG:
+        lasti += 2
+    return opname[raw[lasti]] if 0 <= lasti < len(raw) else ""
+
+
+def by_position(position: trees.Span, opcode: str, node: ast.stmt, lines: Sequence[str], first_line: int) -> Found:
     """
     The expression of *node* at *position*.
 
     Args:
+        opcode: As `opcode_at` gives it.
         lines: Those of the statement, the first of them being *first_line* of the file.
     """
     if _is_whole(node, position, first_line + len(lines) - 1):
@@ -73,6 +87,9 @@ def by_position(position: trees.Span, node: ast.stmt, lines: Sequence[str], firs
         if not path and any(isinstance(part, ast.JoinedStr) for part in ast.walk(node)):
             return NOTHING
     if path:
+        if opcode == "GET_ITER" and isinstance(path[-1], _COMPREHENSIONS):
+            path.append(path[-1].generators[0].iter)  # 3.11 names the comprehension, 3.12 what it goes over
+            position = trees.span_of(path[-1])
         span = trees.span_of(path[-1])
         if span == position or (span[2:] == position[2:] and isinstance(path[-1], (ast.Attribute, ast.Call))):
             return found_at(path[-1], lines, first_line)
@@ -92,7 +109,7 @@ def by_executing(
 
     Keeps a few parsed blocks; leaves nothing in the caches of `executing`, which never shrink by themselves.
     """
-    plain = _only_candidate(_opcode_at(code, lasti), node)
+    plain = _only_candidate(opcode_at(code, lasti), node)
     if plain is not None or top_level[1] - top_level[0] > MAX_LINES:
         return plain
     from executing import executing as library
@@ -132,7 +149,9 @@ def _is_whole(node: ast.stmt, position: trees.Span, last_line: int) -> bool:
 
 
 def _meant_by_whole(node: ast.stmt) -> ast.expr | None:
-    """The one expression that Python 3.11 means when it names a compound statement whole; 3.12 names the expression."""
+    """The one expression meant where a Python names a statement whole and another one names the expression."""
+    if isinstance(node, ast.Assert):
+        return node.test
     if isinstance(node, (ast.With, ast.AsyncWith)):
         return node.items[0].context_expr if len(node.items) == 1 else None
     if isinstance(node, (ast.For, ast.AsyncFor)):
@@ -190,9 +209,6 @@ def _character(line: str, column: int) -> int | None:
     return len(data[:column].decode("utf-8", "ignore"))
 
 
-# Python 3.10
-
-
 class _Frame:
     """What `executing` reads of a frame."""
 
@@ -221,15 +237,6 @@ def _executing_source(lines: Sequence[str], top_level: tuple[int, int]) -> Any:
         _sources.clear()
     _sources[key] = (lines, source if source.tree is not None else None)
     return _sources[key][1]
-
-
-def _opcode_at(code: CodeType, lasti: int) -> str:
-    from opcode import EXTENDED_ARG, opname
-
-    raw = code.co_code
-    while 0 <= lasti < len(raw) and raw[lasti] == EXTENDED_ARG:
-        lasti += 2
-    return opname[raw[lasti]] if 0 <= lasti < len(raw) else ""
 
 
 def _only_candidate(opcode: str, node: ast.stmt) -> ast.expr | None:

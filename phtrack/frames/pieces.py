@@ -107,15 +107,17 @@ def end_of_block(lines: Sequence[str], start: int, limit: int) -> int | None:
     return end
 
 
+def starts_at_margin(lines: Sequence[str], at: int) -> bool:
+    """True when line *at* looks like the start of a statement at the module's left margin, decorators included."""
+    start = lines[at - 1].lstrip("\x0c")[:1]
+    return (start.isidentifier() or start == "@") and (at == 1 or not lines[at - 2].startswith(("@", ")")))
+
+
 def top_level_block(lines: Sequence[str], inside: int) -> tuple[int, int] | None:
     """First and last line of the statement at the module's left margin that line *inside* is in, body included."""
-    at = inside
-    while at > 0 and not (lines[at - 1][:1].isidentifier() or lines[at - 1].startswith("@")):
-        at -= 1
-    if not at:
+    at = next((at for at in range(inside, 0, -1) if starts_at_margin(lines, at)), None)
+    if at is None:
         return None
-    while at > 1 and lines[at - 2].startswith("@"):
-        at -= 1
     last = end_of_block(lines, at, len(lines))
     return None if last is None or last < inside else (at, last)
 

@@ -60,10 +60,6 @@ class Statement:
         self._position = instruction.position_at(origin.code, origin.lasti)
         self._node: ast.stmt | None = self._pick(nodes)
         self._found: instruction.Found | None = None
-        if self._position is not None:
-            self._found = instruction.by_position(self._position, self._node, lines, piece.first)
-        elif instruction.HAS_POSITIONS:
-            self._found = instruction.NOTHING
         _keep(self)
 
     @property
@@ -137,7 +133,11 @@ class Statement:
         return found
 
     def _search(self) -> instruction.Found:
-        """Python 3.10: compile and compare."""
+        if self._position is not None:
+            opcode = instruction.opcode_at(self._origin.code, self._origin.lasti)
+            return instruction.by_position(self._position, opcode, self.node, self.lines, self.first_line)
+        if instruction.HAS_POSITIONS:
+            return instruction.NOTHING
         code, lines, lineno = self._origin.code, lines_of(self._origin), self._origin.lineno
         if lines is None or lineno is None:
             return instruction.NOTHING
@@ -265,10 +265,7 @@ def _anonymous_at(node: ast.AST, line: int) -> Iterator[ast.AST]:
 
 def _top_level_lines(lines: Sequence[str], line: int) -> Iterator[int]:
     """Lines at the left margin from *line* upwards that look like the start of a statement."""
-    for at in range(min(line, len(lines)), 0, -1):
-        start = lines[at - 1][:1]
-        if (start.isidentifier() or start == "@") and (at == 1 or not lines[at - 2].startswith(("@", ")"))):
-            yield at
+    return (at for at in range(min(line, len(lines)), 0, -1) if pieces.starts_at_margin(lines, at))
 
 
 def _definitions(lines: Sequence[str], line: int) -> Iterator[int]:

@@ -56,29 +56,31 @@ def parse(lines: Sequence[str], first_line: int, is_header: bool) -> list[ast.st
     match = _first_word(text)
     word = match[1] if match else ""
     below = f"\n{indent}    pass" if is_header else ""
-    above = "if 1:\n" if indent else ""
+    above = "if 1:\n" if indent or word == "elif" else ""
     if stand_in := _STAND_INS.get(word):
-        return _statements(text.replace(word, stand_in, 1) + below, above, indent, first_line)
+        return _statements(text.replace(word, stand_in, 1) + below, above, first_line)
     if word == "try":
-        return _statements(f"{text}{below}\n{indent}finally: pass", above, indent, first_line)
+        return _statements(f"{text}{below}\n{indent}finally: pass", above, first_line)
     if word == "except":
-        return _statements(text + below, f"{above}{indent}try: pass\n", indent, first_line)
-    if word == "case" and (found := _statements(text + below, "match 0:\n", "", first_line)):
+        return _statements(text + below, f"{above}{indent}try: pass\n", first_line, bool(indent))
+    if word == "case" and (found := _statements(text + below, "match 0:\n", first_line, False)):
         return found
-    if (
-        word == "match"
-        and is_header
-        and (found := _statements(f"{text}\n{indent} case _: pass", above, indent, first_line))
-    ):
+    if word == "match" and is_header and (found := _statements(f"{text}\n{indent} case _: pass", above, first_line)):
         return found
-    return _statements(text + below, above, indent, first_line)
+    return _statements(text + below, above, first_line)
 
 
-def _statements(text: str, above: str, indent: str, first_line: int) -> list[ast.stmt]:
+def _statements(text: str, above: str, first_line: int, is_wrapped: bool | None = None) -> list[ast.stmt]:
+    """
+    Parse *text* below the lines *above*, which make it complete.
+
+    Args:
+        is_wrapped: Whether *above* opens a block around it (by default, when there is something above at all).
+    """
     tree = _compiled(above + text)
     if tree is None:
         return []
-    body = tree.body[0].body if indent else tree.body  # type: ignore[attr-defined]
+    body = tree.body[0].body if (bool(above) if is_wrapped is None else is_wrapped) else tree.body  # type: ignore[attr-defined]
     shift = first_line - 1 - above.count("\n")
     for statement in body:
         _shift(statement, shift)
@@ -210,7 +212,7 @@ def _parsed_function(lines: Sequence[str], first_line: int) -> ast.AST | None:
         return None
     text = "\n".join(lines[first_line - 1 : last])
     indent = text[: len(text) - len(text.lstrip())]
-    found = _statements(text, "if 1:\n" if indent else "", indent, first_line)
+    found = _statements(text, "if 1:\n" if indent else "", first_line)
     return found[0] if len(found) == 1 else None
 
 

@@ -32,5 +32,5 @@ def failing(call: Callable[..., Any], *args: Any) -> list[Site]:
 def failing_code(code: CodeType | str, filename: str = "<string>", **names: Any) -> list[Site]:
     """The sites of running *code* as a module with the globals *names*."""
     if isinstance(code, str):
-        code = compile(code, filename, "exec")
+        code = compile(code, filename, "exec", dont_inherit=True)
     return failing(exec, code, names)
