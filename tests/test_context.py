@@ -120,7 +120,7 @@ def test_fifty_interleaved_requests_never_mix() -> None:
 
 def test_a_shared_scope_sees_what_a_worker_thread_sets() -> None:
     """An integration's request scope is one for the whole request, also where a framework uses a thread for the handler."""
-    with context.new_context(_shared=True):
+    with context.new_context(shared=True):
         inside = contextvars.copy_context()
         with ThreadPoolExecutor(1) as pool:
             pool.submit(inside.run, phtrack.identify_context, "u1").result()

@@ -40,6 +40,7 @@ from phtrack.context.fields import (
     set_group_properties_for_flags,
     set_person_properties_for_flags,
     tag,
+    tag_all,
 )
 from phtrack.context.noting import (
     note_flag_read,
@@ -86,4 +87,5 @@ __all__ = [
     "step",
     "surroundings",
     "tag",
+    "tag_all",
 ]

@@ -24,6 +24,8 @@ class new_context:  # noqa: N801 - the name of the public API
         capture_exceptions: False leaves escaping exceptions alone. Default: an `Exception` that leaves the block is
             captured with the block's tags and ids, and raised on unchanged.
         client: Captures what escapes; default the surrounding context's, then the default client.
+        shared: True for one unit of work that may go through several threads or tasks, such as a request: what any of them
+            sets in this context, all of them see.
 
     Works with `with` and `async with`, and as a decorator see `scoped`.
     """
@@ -31,12 +33,12 @@ class new_context:  # noqa: N801 - the name of the public API
     __slots__ = ("_before", "_capture", "_client", "_fresh", "_shared", "_token")
 
     def __init__(
-        self, fresh: bool = False, capture_exceptions: bool | None = None, client: Any = None, *, _shared: bool = False
+        self, fresh: bool = False, capture_exceptions: bool | None = None, client: Any = None, *, shared: bool = False
     ) -> None:
         self._fresh = fresh
         self._capture = capture_exceptions
         self._client = client
-        self._shared = _shared
+        self._shared = shared
 
     def __enter__(self) -> None:
         before = scope_var.get()

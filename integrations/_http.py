@@ -1,0 +1,244 @@
+"""
+What all web integrations share: which facts of a request are told, whose request it is, and the context around it.
+
+    headers, peer, URL -> RequestFacts -> request_context -> tags, ids and one capture of what escapes
+
+Headers come from strangers: they are analytics data, never authentication. Rules: wire contract, context-and-headers.md §2, §3.
+Query strings, bodies and cookies are not told unless asked for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import phtrack
+from phtrack.context import tag_all
+
+if TYPE_CHECKING:
+    from phtrack import Client
+
+DISTINCT_ID_HEADER = "x-posthog-distinct-id"
+SESSION_ID_HEADER = "x-posthog-session-id"
+
+MAX_TEXT = 1_000
+MAX_PATH = 2_048
+MAX_METHOD = 32
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+SHOWN_HEADERS = (
+    "accept",
+    "accept-language",
+    "content-length",
+    "content-type",
+    "host",
+    "origin",
+    "referer",
+    "x-request-id",
+)
+"""Headers that `HttpOptions.headers` names by default once headers are asked for; none of them carries a secret by design."""
+
+GetHeader = Callable[[str], Any]
+"""Header name in lower case -> its first value as str or bytes, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions:
+    """What a web integration does with requests; the same names in every integration."""
+
+    client: Client | None = None
+    """Captures what escapes; default the default client."""
+    capture_exceptions: bool | None = None
+    """False: only the context, no captures."""
+    capture_tracing_headers: bool = True
+    """Read PostHog's distinct id and session id headers."""
+    prefer_authenticated_user: bool = False
+    """True: the framework's logged-in user beats the distinct id header."""
+    headers: Sequence[str] = ()
+    """Names of request headers that are told (as `$request_headers`), e.g. `SHOWN_HEADERS`. Default none."""
+    trusted_proxies: Sequence[str] = ()
+    """Networks such as `10.0.0.0/8` whose `X-Forwarded-For` is believed. Default none: the peer's address is told."""
+    capture_body: bool = False
+    """Tell form fields and JSON bodies that the application has read already, bounded and scrubbed."""
+    capture_email: bool = False
+    """Tell the logged-in user's e-mail address."""
+
+
+def clean_text(value: Any, limit: int = MAX_TEXT) -> str | None:
+    """
+    Text from a request as it may be told: no control characters, trimmed, cut; None if nothing is left or it is no text.
+
+    Bytes are latin-1, as HTTP has them. Never raises.
+    """
+    try:
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        if not isinstance(value, str):
+            return None
+        return _CONTROL.sub("", value[: limit * 4]).strip()[:limit] or None
+    except Exception:
+        return None
+
+
+@dataclass(kw_only=True)
+class RequestFacts:
+    """What is known of one request. Missing values are None, and then absent from events."""
+
+    method: Any = None
+    url: Any = None
+    """With scheme and host; a query string is cut off."""
+    path: Any = None
+    route: Any = None
+    """The route's pattern, e.g. `/orders/<int:id>`."""
+    get_header: GetHeader = field(default=lambda name: None)
+    peer: Any = None
+    """The address of the other end of the connection."""
+
+    def tags(self, options: HttpOptions) -> dict[str, Any]:
+        """The request as properties of every event in its context."""
+        agent = clean_text(_header(self, "user-agent"))
+        found = {
+            "$current_url": clean_text(_without_query(self.url), MAX_PATH),
+            "$request_method": clean_text(self.method, MAX_METHOD),
+            "$request_path": clean_text(_without_query(self.path), MAX_PATH),
+            "$request_route": clean_text(self.route, MAX_PATH),
+            "$ip": self._address(options),
+            "$user_agent": agent,
+            "$raw_user_agent": agent,
+        }
+        if options.headers:
+            shown = {name.lower(): clean_text(_header(self, name.lower())) for name in options.headers}
+            found["$request_headers"] = {name: value for name, value in shown.items() if value is not None} or None
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _address(self, options: HttpOptions) -> str | None:
+        peer = clean_text(self.peer, 100)
+        if not options.trusted_proxies or not _within(peer, options.trusted_proxies):
+            return peer
+        hops = [hop.strip() for hop in (clean_text(_header(self, "x-forwarded-for")) or "").split(",")]
+        # The nearest hop that is no proxy of ours is the one that a proxy of ours vouches for.
+        for hop in reversed(hops):
+            if hop and not _within(hop, options.trusted_proxies):
+                return hop[:100]
+        return peer
+
+
+def _header(facts: RequestFacts, name: str) -> Any:
+    """The first value of a header; an error while reading is a missing header."""
+    try:
+        return facts.get_header(name)
+    except Exception:
+        return None
+
+
+def _without_query(url: Any) -> Any:
+    """An address without what stands behind `?` or `#`, nor credentials in front of the host."""
+    if isinstance(url, bytes):
+        url = url.decode("latin-1")
+    if not isinstance(url, str):
+        return None
+    url = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"^(\w{1,31}://)[^/@]*@", r"\1", url)
+
+
+def _within(address: str | None, networks: Sequence[str]) -> bool:
+    try:
+        return address is not None and any(
+            ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False) for network in networks
+        )
+    except ValueError:
+        return False
+
+
+def tracing_ids(get_header: GetHeader) -> tuple[str | None, str | None]:
+    """Distinct id and session id of PostHog's tracing headers, sanitised."""
+
+    def read(name: str) -> str | None:
+        try:
+            return clean_text(get_header(name))
+        except Exception:
+            return None
+
+    return read(DISTINCT_ID_HEADER), read(SESSION_ID_HEADER)
+
+
+def distinct_id_for(header_id: str | None, user_id: Any, options: HttpOptions) -> str | None:
+    """Whose request it is: the header's id or the logged-in user's, as the options prefer; None for nobody."""
+    user = clean_text(user_id if isinstance(user_id, (str, bytes)) or user_id is None else str(user_id))
+    return (user or header_id) if options.prefer_authenticated_user else (header_id or user)
+
+
+@contextmanager
+def request_context(
+    facts: RequestFacts,
+    options: HttpOptions,
+    *,
+    user_id: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> Iterator[None]:
+    """
+    The context of one request: ids and tags set, shared between the request's own threads and tasks.
+
+    Does not capture: an integration captures at the framework's own boundary, where it knows the status and the route. What
+    the facts fail on is left out; the request itself is never disturbed.
+    """
+    with phtrack.new_context(fresh=fresh, capture_exceptions=False, client=options.client, shared=True):
+        enter_request(facts, options, user_id=user_id, extra=extra)
+        yield
+
+
+def enter_request(
+    facts: RequestFacts, options: HttpOptions, *, user_id: Any = None, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Put a request's ids and tags into the current context."""
+    try:
+        header_id, session_id = tracing_ids(facts.get_header) if options.capture_tracing_headers else (None, None)
+        who = distinct_id_for(header_id, user_id, options)
+        if who is not None:
+            phtrack.identify_context(who)
+        if session_id is not None:
+            phtrack.set_context_session(session_id)
+        tell({**facts.tags(options), **(extra or {})})
+    except Exception as error:
+        _failed(error)
+
+
+def tell(tags: Mapping[str, Any]) -> None:
+    """Add *tags* to the current context; missing values are left out."""
+    tag_all({name: value for name, value in tags.items() if value is not None})
+
+
+def capture(
+    exception: BaseException,
+    options: HttpOptions,
+    *,
+    source: str,
+    handled: bool = False,
+    mechanism: str = "middleware",
+    level: str = "error",
+    status: int | None = None,
+    route: Any = None,
+) -> None:
+    """Capture *exception* at a framework's boundary, with what only the boundary knows."""
+    if options.capture_exceptions is False:
+        return
+    properties: dict[str, Any] = {}
+    if status is not None:
+        properties["$response_status_code"] = status
+    if route is not None:
+        properties["$request_route"] = clean_text(route, MAX_PATH)
+    target: Any = options.client or phtrack
+    target.capture_exception(
+        exception, properties=properties, source=source, handled=handled, mechanism_type=mechanism, level=level
+    )
+
+
+def _failed(error: Exception) -> None:
+    from phtrack import _guard
+
+    _guard.swallowed("reading a request", error)
