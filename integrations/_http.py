@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import phtrack
-from phtrack.context import tag_all
+from phtrack import _guard
+from phtrack.contexts import tag_all
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -205,7 +206,7 @@ def enter_request(
             phtrack.set_context_session(session_id)
         tell({**facts.tags(options), **(extra or {})})
     except Exception as error:
-        _failed(error)
+        _guard.swallowed("reading a request", error)
 
 
 def tell(tags: Mapping[str, Any]) -> None:
@@ -236,9 +237,3 @@ def capture(
     target.capture_exception(
         exception, properties=properties, source=source, handled=handled, mechanism_type=mechanism, level=level
     )
-
-
-def _failed(error: Exception) -> None:
-    from phtrack import _guard
-
-    _guard.swallowed("reading a request", error)
