@@ -319,7 +319,7 @@ class Store:
         """Events that are no exceptions, the newest arrival first; only of *name*, only with an id below *before*."""
         query = f"""
             SELECT {_EVENT} FROM events JOIN bodies ON event = id
-            WHERE issue IS NULL AND (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"""
+            WHERE issue IS NULL AND name = coalesce(?, name) AND id < coalesce(?, id + 1) ORDER BY id DESC LIMIT ?"""
         return [_event(row) for row in self._rows(query, name, before, limit)]
 
     def names(self) -> list[EventName]:
@@ -395,9 +395,9 @@ def _count(db: sqlite3.Connection, facts: Facts, timestamp: float) -> int:
         return int(added.lastrowid or 0)
     id, last_seen = found
     db.execute(
-        "UPDATE issues SET events = events + 1, held_back = held_back + ?1, first_seen = min(first_seen, ?2), "
-        "last_seen = max(last_seen, ?2) WHERE id = ?3",
-        (held_back, timestamp, id),
+        "UPDATE issues SET events = events + 1, held_back = held_back + ?, first_seen = min(first_seen, ?), "
+        "last_seen = max(last_seen, ?) WHERE id = ?",
+        (held_back, timestamp, timestamp, id),
     )
     if timestamp >= last_seen:
         db.execute(

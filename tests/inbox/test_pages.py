@@ -276,7 +276,7 @@ def test_hostile_text_is_only_text(http: Http, text: str) -> None:
         json.loads(http.get(path).content)
 
 
-ODD = [None, 7, -1.5, True, "text", [], {}, [None], {"a": []}, [[[]]], "x" * 3_000]
+ODD = [None, -7.5, True, "", [], {}, [None, []], {"a": [7]}]
 
 
 @pytest.mark.parametrize("value", ODD, ids=repr)
@@ -324,11 +324,11 @@ def test_any_malformed_event_arrives_and_is_shown(http: Http, value: Any) -> Non
 
 
 def test_a_huge_stack_is_still_a_page(http: Http) -> None:
-    """Fifty exceptions of a hundred frames with values: the innermost frames of each are shown, the rest is counted."""
+    """A dozen exceptions of eighty frames with values: from all the innermost frames are shown, the rest is counted."""
     values = {f"v{n}": n for n in range(10)}
-    frames = [make.frame(f"f{n}", n + 1, "a\n>b\nc", code_variables=values) for n in range(100)]
-    entries = [make.entry(f"E{n}", "m", *frames, exception_id=n, parent_id=n - 1, source="cause") for n in range(50)]
+    frames = [make.frame(f"f{n}", n + 1, "a\n>b\nc", code_variables=values) for n in range(80)]
+    entries = [make.entry(f"E{n}", "m", *frames, exception_id=n, parent_id=n - 1, source="cause") for n in range(12)]
     page = http.issue_page(make.exception(*entries))
     shown = [attributes for tag, attributes in page.elements if attributes.get("class") == "frame"]
-    assert len(shown) == 600 + 44 * 5
-    assert page.text.count("… 95 more frames, in the raw JSON") == 44
+    assert len(shown) == 600 + 4 * 5
+    assert page.text.count("… 75 more frames, in the raw JSON") == 4
