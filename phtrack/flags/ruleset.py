@@ -133,6 +133,8 @@ class _Compiler:
         flag.id, flag.version = definition.get("id"), definition.get("version")
         experiment = definition.get("has_experiment")
         flag.has_experiment = experiment if isinstance(experiment, bool) else None
+        name = definition.get("name")
+        flag.name = name if isinstance(name, str) else ""
         runtime = definition.get("evaluation_runtime")
         flag.runtime = runtime if isinstance(runtime, str) else None
         try:

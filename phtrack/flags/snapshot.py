@@ -63,7 +63,7 @@ class FeatureFlagEvaluations:
         self._flags = flags
         self._minimal = minimal
         self._answer = answer
-        self._unresolved = unresolved if not unresolved else MappingProxyType(dict(unresolved))
+        self._unresolved = MappingProxyType(dict(unresolved)) if unresolved else _NOTHING
         self._keys = keys
         self._report = report
         self._accessed: dict[str, None] = {}
