@@ -18,7 +18,7 @@ _START = r"(?<![A-Za-z0-9_-])"
 """For beginnings that ordinary words can end with: `task-...` is no `sk-...`."""
 
 FORMATS: tuple[tuple[str, str, str], ...] = (
-    ("jwt", "eyJ", r"eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4}"),
+    ("jwt", "eyJ", r"eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){0,4}"),
     ("aws_access_key_id", "AKIA ASIA AGPA AIDA AROA AIPA ANPA ANVA ABIA ACCA", r"(?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA)[A-Z0-9]{16,}"),
     ("anthropic", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{16,}"),
     ("openai", "sk-", _START + r"sk-(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{20,}"),
@@ -76,7 +76,7 @@ _RUN = re.compile(r"[A-Za-z0-9_-]{15}")
 
 _CUT = re.compile(
     r"(?:eyJ|sk-ant-|(?<![A-Za-z0-9_-])sk-|A[KS]IA|AIza|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|(?:sk|pk|rk)_(?:live|test)_"
-    r"|whsec_|npm_|pypi-AgEI|SG\.|hf_|phx_)[A-Za-z0-9_.+/=-]{6,}?(?=\.\.\.|…)"
+    r"|whsec_|npm_|pypi-AgEI|SG\.|hf_|phx_)[A-Za-z0-9_.+/=-]{6,512}?(?=\.\.\.|…)"
 )
 """A token that a length limit has cut off before it was whole."""
 
@@ -89,41 +89,49 @@ def formats(text: str, found: list[str]) -> str:
     if _RUN.search(text) is not None:
         for hint, rule, pattern in _COMPILED:
             if hint in text:
-                text, n = pattern.subn(MARKER, text)
-                if n:
-                    found += [rule] * n
+                masked = pattern.sub(_jwt if hint == "eyJ" else MARKER, text)
+                if masked != text:
+                    found.append(rule)
+                    text = masked
     if text.endswith(("...", "…")) or "...\n" in text:
         text, n = _CUT.subn(MARKER, text)
         found += ["format:cut_token"] * n
     return text
 
 
-_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+def _jwt(match: re.Match[str]) -> str:
+    """The marker for a token of dotted parts; one part alone is JSON in base 64, such as a cursor of a list."""
+    return MARKER if "." in match[0] else match[0]
+
+
+_PEM = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
 def pem(text: str, found: list[str]) -> str:
     """*text* without private keys, also those whose beginning or end is cut off."""
     if "PRIVATE KEY" not in text or "-----" not in text:
         return text
-    pieces = []
+    pieces: list[str] = []
     position = 0
-    while True:
-        begin = _PEM_BEGIN.search(text, position)
-        end = _PEM_END.search(text, position)
-        if begin is None and end is None:
-            break
-        found.append("pem")
-        if begin is None or (end is not None and end.start() < begin.start()):
+    inside = False
+    for mark in _PEM.finditer(text):
+        if mark[1] == "BEGIN":
+            if not inside:
+                pieces += (text[position : mark.start()], MARKER)
+                found.append("pem")
+            inside = True
+            continue
+        if not inside:
             # The beginning was cut off: what stands before the end is the key.
             pieces.append(MARKER)
-        else:
-            pieces += (text[position : begin.start()], MARKER)
-            end = _PEM_END.search(text, begin.end())
-        if end is None:
-            return "".join(pieces)
-        position = end.end()
-    pieces.append(text[position:])
+            found.append("pem")
+        inside = False
+        position = mark.end()
+    if not pieces and "PRIVATE KEY-----" in text:  # the beginning of the beginning was cut off
+        found.append("pem")
+        return MARKER
+    if not inside:
+        pieces.append(text[position:])
     return "".join(pieces)
 
 
@@ -191,7 +199,7 @@ _NOT_RANDOM = re.compile(r"[\s\\\[\](){}<>\"'`,;]|://|\$_posthog_")
 _DIGIT = re.compile(r"\d")
 _HEXISH = re.compile(r"(?:0x)?[0-9a-fA-F:._-]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?<![0-9A-Za-z])[0-9a-f]{16,}(?![0-9A-Za-z])")
-_LOWER_PATH = re.compile(r"[a-z]{2,}/[a-z]{2,}|^(?:\.{0,2}|~)/[A-Za-z_.]")
+_LOWER_PATH = re.compile(r"[a-z]{2}/[a-z]{2}|^(?:\.{0,2}|~)/[A-Za-z_.]")
 _KNOWN_INNOCENT = re.compile(
     r"\d{4}-\d\d-\d\d[T_]?\d.*"  # dates and times
     r"|[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"  # e-mail addresses

@@ -36,14 +36,14 @@ def value_at(text: str, start: int) -> Span:
     if text.startswith(("<", "&lt;"), start):
         end = text.find(">", start)
         return start, (end + 1 if end >= 0 else len(text))
-    call = _CALL.match(text, start)
-    if call is not None:
-        return start, balanced_end(text, call.end() - 1)
-    bare = _BARE.match(text, start)
+    end = start
+    while (call := _CALL.match(text, end)) is not None:
+        end = balanced_end(text, call.end() - 1)
+    bare = _BARE.match(text, end)
     if bare is None:
-        return start, start
+        return start, end
     end = bare.end()
-    if end - start == _MAX_BARE:
+    if end - bare.start() == _MAX_BARE:
         # Longer than any word: all of the unbroken rest goes.
         end = _PIECE_END.search(text, end).start()  # type: ignore[union-attr]
     while end > start and text[end - 1] in ".,;:!?" and (end == len(text) or text[end] in " \t\r\n\"'"):

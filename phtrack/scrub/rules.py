@@ -75,7 +75,17 @@ def _with_statement(scrubber: Scrubber, text: str, found: list[str]) -> str:
 
 def scrub_sql(scrubber: Scrubber, statement: str, found: list[str]) -> str:
     """A statement that is known to be SQL."""
-    return sql.sql(statement, scrubber.masks, lambda one, hits: scrub_text(scrubber, one, hits), found)
+    statement = sql.sql(statement, scrubber.masks, lambda one, hits: scrub_text(scrubber, one, hits), found)
+    return _leftovers(scrubber, statement, found)
+
+
+def _leftovers(scrubber: Scrubber, text: str, found: list[str]) -> str:
+    """Once more over the whole of a text that was read by tokens: what it holds outside of literals, or across them."""
+    if scrubber.rules.mask_url_credentials:
+        text = addresses.url_credentials(text, found)
+    if scrubber.rules.detect_secrets:
+        text = _by_format(formats.pem(text, found), found)
+    return text
 
 
 _SQL_LITERAL = re.compile(
@@ -95,13 +105,11 @@ def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
         return scrub_text(scrubber, text, hits)
 
     line = source.source(line, scrubber.masks, inside, found)
-    # What is left: a line inside a longer string, which looks like code here.
-    if scrubber.rules.mask_url_credentials:
-        line = addresses.url_credentials(line, found)
+    line = _leftovers(scrubber, line, found)
     if scrubber.rules.detect_secrets:
-        line = _by_format(formats.pem(line, found), found)
+        # A line inside a longer string looks like code here.
         piece = line.strip(" \t\r\n\"'\\,")
-        if len(piece) >= formats.MIN_RANDOM and formats.is_random(piece):
+        if formats.is_random(piece):
             found.append("random")
             return line.replace(piece, MARKER)
     return line

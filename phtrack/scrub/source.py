@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phtrack.scrub.marks import MARKER, words
 
@@ -146,6 +146,10 @@ class _Reader:
         self._at = [i for i, token in enumerate(tokens) if token.kind not in ("space", "comment")]
         self._hidden: dict[int, str] = {}
         self._depths = self._measure_depths()
+        self._covered = 0
+        """Up to here an expression has hidden all literals."""
+        self._calls: list[list[Any]] = []
+        """For each open bracket: the rule for its positional literals, the first one hidden, and how many commas passed."""
         self._matching: str | None = None
         """The rule for the subject of the `match` statement we are in."""
 
@@ -167,15 +171,17 @@ class _Reader:
         return self._tokens[self._at[n]].kind if 0 <= n < len(self._at) else ""
 
     def read(self) -> dict[int, str]:
-        """Index of each token to hide -> rule."""
+        """Index of each token to hide -> rule. One pass: what an expression hides is not gone over again from inside it."""
         statement = 0
         for n in range(len(self._at)):
             text, kind = self._text(n), self._kind(n)
             if kind == "newline" or text == ";":
                 if self._depths[n] <= 0:
                     statement = n + 1
-            elif kind == "string":
-                self._string(n)
+            elif kind in ("string", "number"):
+                self._argument(n)
+                if kind == "string":
+                    self._string(n)
             elif n == statement and text in ("match", "case"):
                 self._match(n)
             elif kind == "name" and not keyword.iskeyword(text):
@@ -184,8 +190,13 @@ class _Reader:
                 self._assignment(n, statement)
             elif text in _COMPARES:
                 self._comparison(n)
-            elif text == "(":
-                self._call(n)
+            elif text in ("(", "[", "{"):
+                self._calls.append([*self._callee(n), 0] if text == "(" else [None, 0, 0])
+            elif text in (")", "]", "}"):
+                if self._calls:
+                    self._calls.pop()
+            elif text == "," and self._calls:
+                self._calls[-1][2] += 1
         return self._hidden
 
     # --- what a masked name or key does -----------------------------------------------------------------------------
@@ -249,7 +260,10 @@ class _Reader:
             self._hide_from(n + 2, rule, self._depths[n])
             self._bare(n + 2, rule)
         elif following == "," and self._kind(n + 2) in ("string", "number") and self._is_key(n):
-            self._hide(n + 2, rule)
+            n += 2
+            while self._kind(n) in ("string", "number"):  # adjacent literals are one
+                self._hide(n, rule)
+                n += 1
 
     def _content(self, n: int) -> str | None:
         """The inside of the string at *n*, if it may be a name."""
@@ -309,59 +323,52 @@ class _Reader:
                 rule = self._masks(self._chain(n))
                 if rule is not None and not self._describes(n):
                     return rule
-            elif kind == "string" and self._text(n - 1) == "[" and self._text(n + 1) == "]":
-                content = self._content(n)
-                rule = self._masks(content) if content is not None else None
-                if rule is not None:
-                    return rule
-            elif kind == "string" and self._text(n - 1) == "(" and self._text(n - 2).lower() in _LOOKUPS:
+            elif kind == "string" and self._is_key_of_lookup(n):
                 content = self._content(n)
                 rule = self._masks(content) if content is not None else None
                 if rule is not None:
                     return rule
         return None
 
+    def _is_key_of_lookup(self, n: int) -> bool:
+        """True for the string in ``config["password"]`` and ``config.get("password")``."""
+        if self._text(n - 1) == "[":
+            return self._text(n + 1) == "]"
+        return self._text(n - 1) == "(" and self._text(n - 2).lower() in _LOOKUPS
+
     def _describes(self, n: int) -> bool:
         """True if the masked name at *n* goes on into an attribute that is about it: ``token.kind``."""
         return self._text(n + 1) == "." and self._kind(n + 2) == "name" and self._masks(self._chain(n + 2)) is None
 
-    def _call(self, n: int) -> None:
-        """Literals handed to a callable with a secret-looking name, to a comparison, or to a login."""
-        if self._kind(n - 1) != "name":
-            return
+    def _callee(self, n: int) -> tuple[str | None, int]:
+        """For the call that opens at *n*: the rule that hides its positional literals, or None, and the first one hidden."""
+        if self._kind(n - 1) != "name" or self._text(n - 2) in ("def", "class"):
+            return None, 0
         callee = self._text(n - 1)
-        if self._text(n - 2) in ("def", "class"):
-            return
         low = callee.lower()
         rule = self._masks(callee)
         if rule is not None and low.split("_")[0] not in _GETTERS:
-            self._hide_arguments(n, rule, 0)
-        elif low in _LOGINS:
-            self._hide_arguments(n, f"name:{low}", 1)
-        elif low in _COMPARERS:
-            close = self._boundary(n + 1, 1, self._depths[n] + 1)
+            return rule, 0
+        if low in _LOGINS:
+            return f"name:{low}", 1
+        if low in _COMPARERS:
             end = n + 1
             while end < len(self._at) and self._depths[end] > self._depths[n] and end - n < _WINDOW:
                 end += 1
-            del close
             rule = self._operand_rule(n + 1, end)
             if rule is None and self._text(n - 2) == ".":
                 rule = self._masks(self._chain(n - 3))
-            if rule is not None:
-                self._hide_arguments(n, rule, 0)
+            return rule, 0
+        return None, 0
 
-    def _hide_arguments(self, n: int, rule: str, first: int) -> None:
-        """Hide the positional literals of the call that opens at *n*, from argument *first* on."""
-        depth = self._depths[n] + 1
-        argument = 0
-        i = n + 1
-        while i < len(self._at) and self._depths[i] >= depth:
-            if self._depths[i] == depth:
-                if self._text(i) == ",":
-                    argument += 1
-                elif argument >= first and self._text(i - 1) in ("(", ",") and self._text(i + 1) in (",", ")", ""):
-                    self._hide(i, rule)
-            i += 1
+    def _argument(self, n: int) -> None:
+        """Hide the literal at *n* if it is a positional argument that its callee makes secret."""
+        # Adjacent literals are one: "a" "b".
+        begins = self._text(n - 1) in ("(", ",") or self._kind(n - 1) == "string"
+        if self._calls and begins and (self._text(n + 1) in (",", ")", "") or self._kind(n + 1) == "string"):
+            rule, first, argument = self._calls[-1]
+            if rule is not None and argument >= first:
+                self._hide(n, rule)
 
     # --- hiding -----------------------------------------------------------------------------------------------------
 
@@ -371,24 +378,28 @@ class _Reader:
 
     def _hide_from(self, n: int, rule: str, depth: int, *, tuples: bool = False) -> None:
         """Hide the literals of the expression at *n*, up to its comma (unless *tuples*), closing bracket or line end."""
+        n = max(n, self._covered)
         while n < len(self._at):
             here, text = self._depths[n], self._text(n)
             if here < depth or (here == depth and (text == ";" or (text == "," and not tuples))):
-                return
+                break
             if here <= 0 and self._kind(n) == "newline":
-                return
+                break
             self._hide_literal(n, rule, here - depth)
             n += 1
+        self._covered = max(self._covered, n)
 
     def _hide_between(self, start: int, end: int, rule: str) -> None:
         for n in range(max(0, start), min(end, len(self._at))):
             self._hide_literal(n, rule, 0)
 
     def _hide_literal(self, n: int, rule: str, inside: int) -> None:
-        kind = self._kind(n)
-        if kind == "string" and not self._is_looked_up(n):
-            self._hide(n, rule)
-        elif kind == "number" and not (inside and len(self._text(n)) < 4) and self._text(n - 1) != "[":
+        if self._kind(n) == "string":
+            shown = self._is_looked_up(n)
+        else:
+            # Small numbers inside are indexes and sizes: tokens[0], token_hex(32).
+            shown = self._text(n - 1) == "[" or (inside > 0 and len(self._text(n)) < 4)
+        if not shown:
             self._hide(n, rule)
 
     def _is_looked_up(self, n: int) -> bool:

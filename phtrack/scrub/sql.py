@@ -45,6 +45,8 @@ _ENDS = words(
 _KEYED_FUNCTIONS = words(
     "pgp_sym_encrypt pgp_sym_decrypt aes_encrypt aes_decrypt encryptbypassphrase decryptbypassphrase hmac encrypt decrypt"
 )
+_REACH = 16
+"""Brackets, casts and qualifiers that may stand between a column and its operator."""
 STATEMENT = re.compile(
     r"\b(?:insert\s+(?:ignore\s+)?into|replace\s+into|update\s+\S{1,200}\s+set|select\s|delete\s+from|merge\s+into|"
     r"(?:create|alter)\s+(?:user|role|login)|identified\s+by|set\s+password|grant\s)",
@@ -158,22 +160,25 @@ class _Reader:
         self._at = [i for i, token in enumerate(tokens) if token.kind not in ("space", "comment")]
         """Indexes of the tokens that count."""
         self._hidden: dict[int, str] = {}
+        self._covered = 0
+        """Up to here an expression has hidden all literals."""
+        self._calls: list[tuple[str, bool]] = []
+        """For each open bracket: the rule of a keyed function or nothing, and whether its key may come now."""
 
     def read(self) -> dict[int, str]:
-        """Index of each token to hide -> rule."""
-        at, tokens = self._at, self._tokens
+        """Index of each token to hide -> rule. One pass: what an expression hides is not gone over again from inside it."""
         n = 0
-        while n < len(at):
-            token = tokens[at[n]]
-            if token.kind == "name" and token.text.lower() in ("into", "replace"):
+        while n < len(self._at):
+            token = self._tokens[self._at[n]]
+            word = token.text.lower() if token.kind == "name" else ""
+            if word in ("into", "replace"):
                 n = self._insert(n + 1)
                 continue
-            if token.kind == "name" and token.text.lower() in _KEYED_FUNCTIONS and self._text(n + 1) == "(":
-                self._key_arguments(n + 1, token.text.lower())
+            self._key_arguments(n, token)
             rule = self._rule(token)
             if rule is not None:
                 self._compared(n, rule)
-            elif token.kind == "name" and token.text.lower() == "identified":
+            elif word == "identified":
                 self._hide_expression(n + 1, "name:password")
             n += 1
         return self._hidden
@@ -199,7 +204,10 @@ class _Reader:
         after = n + 1
         if self._kind(n) == "name" and self._text(after) == "(":  # PASSWORD('x')
             self._hide_expression(after, rule)
-        while self._text(after) in (")", "::", "]") or (self._text(after - 1) == "::" and self._kind(after) == "name"):
+        for _ in range(_REACH):
+            cast = self._text(after - 1) == "::" and self._kind(after) == "name"
+            if self._text(after) not in (")", "::", "]") and not cast:
+                break
             after += 1
         word = self._text(after).lower()
         if word in _COMPARES or word in _COMPARING_WORDS:
@@ -207,9 +215,10 @@ class _Reader:
         elif self._kind(after) in ("string", "dollar") and self._kind(n) == "name":  # PASSWORD 'x'
             self._hide_expression(after, rule)
         before = n - 1
-        while self._text(before) in (".", "(") or (
-            self._text(before + 1) in (".", "(") and self._kind(before) in ("name", "ident")
-        ):
+        for _ in range(_REACH):
+            qualifier = self._text(before + 1) in (".", "(") and self._kind(before) in ("name", "ident")
+            if self._text(before) not in (".", "(") and not qualifier:
+                break
             before -= 1
         if self._text(before) in _COMPARES and self._kind(before - 1) in (
             "string",
@@ -227,6 +236,7 @@ class _Reader:
     def _hide_expression(self, n: int, rule: str) -> None:
         depth = 0
         between = self._text(n - 1).lower() == "between"
+        n = max(n, self._covered)
         while n < len(self._at):
             text = self._text(n)
             if text == "(":
@@ -234,10 +244,10 @@ class _Reader:
             elif text == ")":
                 depth -= 1
                 if depth < 0:
-                    return
+                    break
             elif depth == 0 and (text in (",", ";") or (self._kind(n) == "name" and text.lower() in _ENDS)):
                 if not (between and text.lower() == "and"):
-                    return
+                    break
                 between = False
             elif self._kind(n) == "ident":
                 # MySQL writes strings in double quotes; a qualified name is a column.
@@ -246,6 +256,7 @@ class _Reader:
             else:
                 self._hide(n, rule)
             n += 1
+        self._covered = max(self._covered, n)
 
     def _insert(self, n: int) -> int:
         """Hide by position in ``INTO table (columns) VALUES (...), (...)``; answers where to read on."""
@@ -279,9 +290,7 @@ class _Reader:
                 depth -= 1
             elif text == "," and depth == 1:
                 column += 1
-            elif depth == 0 and text not in (",",):
-                return n
-            elif is_select and depth == 1 and text.lower() in ("from", "where"):
+            elif (depth == 0 and text != ",") or (is_select and depth == 1 and text.lower() in ("from", "where")):
                 return n
             else:
                 rule = rules[column] if column < len(rules) else all_of_it
@@ -290,21 +299,20 @@ class _Reader:
             n += 1
         return n
 
-    def _key_arguments(self, n: int, function: str) -> None:
-        depth = argument = 0
-        while n < len(self._at):
-            text = self._text(n)
-            if text == "(":
-                depth += 1
-            elif text == ")":
-                depth -= 1
-                if depth == 0:
-                    return
-            elif text == "," and depth == 1:
-                argument += 1
-            elif argument or function.endswith("passphrase"):
-                self._hide(n, f"name:{function}")
-            n += 1
+    def _key_arguments(self, n: int, token: _Token) -> None:
+        """Hide the keys that are handed to functions of cryptography: ``pgp_sym_encrypt(data, 'key')``."""
+        if token.text == "(":
+            function = self._text(n - 1).lower() if self._kind(n - 1) == "name" else ""
+            keyed = function in _KEYED_FUNCTIONS
+            self._calls.append((f"name:{function}" if keyed else "", function.endswith("passphrase")))
+        elif token.text == ")":
+            if self._calls:
+                self._calls.pop()
+        elif token.text == ",":
+            if self._calls:
+                self._calls[-1] = (self._calls[-1][0], True)
+        elif self._calls and self._calls[-1][0] and self._calls[-1][1]:
+            self._hide(n, self._calls[-1][0])
 
 
 _PARAMETERS = re.compile(r"\[parameters: (?=[(\[])")
