@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from itertools import repeat
 from operator import is_not
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from types import (
+    FunctionType,
+    GenericAlias,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 from phtrack.frames.values.node import MISSING
@@ -30,8 +37,10 @@ MAX_SCANNED = 50_000
 """Keys of a dict looked at before one is looked up in it (some 30 ns each)."""
 _MAX_NAME = 200
 _GETATTRIBUTE = object.__dict__["__getattribute__"]
-_PURE_GETTERS = ("builtins", "datetime", "decimal")
+_PURE_GETTERS = ("builtins", "collections", "datetime", "decimal")
 """Modules of types whose C getters are known to read and no more."""
+_OWN_LOOKUP = (type, ModuleType, super, GenericAlias)
+"""Those of them that look attributes up elsewhere."""
 
 
 def text(value: Any, otherwise: str) -> str:
@@ -106,7 +115,13 @@ def slot(value: Any, name: str, place: int) -> Any:
 
 def has_plain_lookup(cls: type) -> bool:
     """True when attributes of instances of *cls* are found the way `object` finds them."""
-    return lookup(cls, "__getattribute__") is _GETATTRIBUTE
+    found = lookup(cls, "__getattribute__")
+    if found is _GETATTRIBUTE:
+        return True
+    # Builtins carry a slot of their own for the same function.
+    if type(found) is not WrapperDescriptorType or module_name(found.__objclass__) not in _PURE_GETTERS:
+        return False
+    return not issubclass(cls, _OWN_LOOKUP)
 
 
 def attribute(value: Any, name: str) -> Any:
