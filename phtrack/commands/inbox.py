@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import ipaddress
 import json
 import os
 import sqlite3
@@ -109,6 +110,8 @@ def _serve(args: argparse.Namespace, db: Path) -> int:
         except (OSError, ValueError) as error:
             return _fail(f"--flags {args.flags}: {error}")
         _announce(store, url)
+        if not _is_loopback(listening.getsockname()[0]):
+            print("phtrack inbox: open to the network; whoever reaches this port can read all of it", file=sys.stderr)
         if args.open:
             _open(url)
         try:
@@ -122,6 +125,10 @@ def _announce(store: Store, url: str) -> None:
     issues, _ = store.counts()
     known = "no issues yet" if not issues else f"{issues:,} {'issue' if issues == 1 else 'issues'}"
     print(f"phtrack inbox {url}  ({known})", flush=True)
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def _taken(args: argparse.Namespace, db: Path, error: OSError) -> int:

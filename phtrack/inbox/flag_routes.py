@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from phtrack import _guard
+from phtrack import _guard, encode
 from phtrack.inbox.incoming import Refused
 from phtrack.inbox.ingest import answering_refusals, read_json
 
@@ -41,7 +41,7 @@ def routes(path: str | os.PathLike[str] | None) -> list[Route]:
             raise Refused(400, "invalid_payload", "The body must be a JSON object")
         if source is None:
             return JSONResponse(_nothing())
-        return JSONResponse(await run_in_threadpool(lambda: source.current().evaluate(body)))
+        return _json(await run_in_threadpool(lambda: source.current().evaluate(body)))
 
     def definitions(request: Request) -> Response:
         if source is None:
@@ -51,7 +51,7 @@ def routes(path: str | os.PathLike[str] | None) -> list[Route]:
         headers = {"ETag": etag} if isinstance(etag, str) else None
         if headers and request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        return JSONResponse(answer, headers=headers)
+        return _json(answer, headers)
 
     answers = {
         "/flags": (answering_refusals(evaluate), "POST"),
@@ -63,6 +63,11 @@ def routes(path: str | os.PathLike[str] | None) -> list[Route]:
         for path, (endpoint, method) in answers.items()
         for slash in ("", "/")
     ]
+
+
+def _json(content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    # With our encoder: a TOML file may hold dates.
+    return Response(encode.dumps(content), headers=headers, media_type="application/json")
 
 
 def _nothing() -> dict[str, Any]:

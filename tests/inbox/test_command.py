@@ -87,6 +87,16 @@ def test_a_second_inbox_becomes_a_pointer_to_the_first(tmp_path: Path) -> None:
         )
 
 
+def test_listening_beyond_this_machine_is_said(tmp_path: Path) -> None:
+    """Whoever opens the inbox to the network is told so, once, on stderr."""
+    with running(tmp_path, "--port", "0", "--host", "0.0.0.0") as (line, process):
+        assert line.startswith("phtrack inbox http://127.0.0.1:")
+        post(line, make.exception())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert "open to the network" in err and len(err.splitlines()) == 1
+
+
 def test_a_port_of_another_program_is_an_error(tmp_path: Path) -> None:
     """The message names the port and the way out; exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as other:

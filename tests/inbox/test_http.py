@@ -202,6 +202,35 @@ def test_it_starts_from_any_thread(tmp_path: Any) -> None:
         assert len(inbox.issues()) == 1
 
 
+def test_a_store_that_fails_is_said_and_retried() -> None:
+    """When the file can't be read or written, SDKs get a 503, which they retry, and people a page that says so."""
+    with serve_in_thread() as inbox:
+        http = Http(inbox)
+        inbox.store.close()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("phtrack._guard.STRICT", False)
+            answer = http.post("/batch/", json=[make.exception()])
+        assert (answer.status_code, answer.json()["error"]) == (503, "overloaded")
+        page = http.get("/issues")
+        assert page.status_code == 503 and "read its file" in page.text
+        assert http.get("/issues.json").status_code == 503
+        http.session.close()
+
+
+def test_it_listens_on_ipv6() -> None:
+    """The address is written as a URL wants it."""
+    try:
+        inbox = serve_in_thread(host="::1")
+    except OSError:
+        pytest.skip("needs Linux with IPv6 on loopback")
+    with inbox:
+        assert inbox.url.startswith("http://[::1]:")
+        http = Http(inbox)
+        http.send(make.exception())
+        http.session.close()
+        assert len(inbox.issues()) == 1
+
+
 def test_an_address_in_use_raises() -> None:
     """The caller learns at once, and nothing is left running or open."""
     with serve_in_thread() as inbox:
