@@ -16,7 +16,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: demo test lint bench wheel clean python
+.PHONY: demo test lint bench measure wheel clean python
 
 demo: $(VENV)/.demo
 	@$(RUN) -m phtrack demo $(if $(ONCE),--once)
@@ -31,7 +31,11 @@ lint: $(VENV)/.lint
 	$(RUN) -m mypy --strict tests/typing
 	$(RUN) -m pyright
 
-bench: $(VENV)/.bench
+# An environment of its own: what else is installed changes what some SDKs load and do.
+bench:
+	@$(MAKE) --no-print-directory measure VENV=$(VENV)-bench ARGS="$(ARGS)"
+
+measure: $(VENV)/.bench
 	@$(RUN) -m tests.benchmarks $(ARGS)
 
 wheel: | $(VENV)/bin/python

@@ -89,8 +89,8 @@ def exceptions(subject: str, sink: str, *, frames: int, library: int = 0, values
     """Fresh exceptions from one warm site, *frames* deep, *library* of them in a library."""
     project = Project()
     sdk = subjects.make(subject, sink, values=values, root=str(project.app))
-    app = project.chain(0)
-    lib = project.chain(0, library=True)
+    app = project.chain(frames - library)
+    lib = project.chain(library, library=True) if library else app
 
     def enter(order: dict[str, Any], depth: int, fail: type[Exception]) -> object:
         # The library's chain ends by calling back into the application's, as frameworks do.
@@ -121,7 +121,7 @@ def cold(subject: str, sink: str) -> Round:
     """The first report of each of 200 sites, over ten files that nobody has read yet."""
     project = Project()
     sdk = subjects.make(subject, sink, root=str(project.app))
-    warm = project.chain(0)
+    warm = project.chain(5)
     for _ in range(5):  # what an SDK does at its very first report is not what this is about
         sdk.exception(caught(warm.level_0, ORDER, 4, ValueError))
     sdk.flush()
@@ -154,7 +154,7 @@ def held_back(subject: str, sink: str) -> Round:
     """The same failure again and again with the throttle on; peers without one send each."""
     project = Project()
     sdk = subjects.make(subject, sink, throttle=True, root=str(project.app))
-    app = project.chain(0)
+    app = project.chain(5)
     ours = subject == "phtrack"
 
     def once() -> Measures:

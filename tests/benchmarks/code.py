@@ -120,11 +120,9 @@ class Project:
         return importlib.import_module(name)
 
     def chain(self, frames: int, *, library: bool = False) -> ModuleType:
-        """A module with `level_0`, which fails *frames* levels further down, over ten functions in turn."""
-        source = "".join(CHAIN.format(n=n, next=f"level_{(n + 1) % 10}") for n in range(10))
-        module = self.module(source, library=library)
-        module.FRAMES = frames  # type: ignore[attr-defined]
-        return module
+        """A module of *frames* functions that call one another, from `level_0` down."""
+        source = "".join(CHAIN.format(n=n, next=f"level_{(n + 1) % frames}") for n in range(frames))
+        return self.module(source, library=library)
 
 
 def caught(call: object, *arguments: object) -> BaseException:

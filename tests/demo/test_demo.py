@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from phtrack.demo import lessons, shop, tour
 from phtrack.demo.lessons import LESSONS
+
 from tests.sink import Sink
 
 DRIVER = "import sys; from phtrack.demo.tour import break_everything; break_everything(sys.argv[1])"
