@@ -60,7 +60,7 @@ class InApp:
 
     def __call__(self, site: Site) -> bool:
         """True when *site* is in code of the application."""
-        path = location.path_of(site.code)
+        path = location.path_at(site)
         known = self._decisions.get((path, site.module))
         if known is None:
             if len(self._decisions) >= MAX_DECISIONS:

@@ -22,6 +22,8 @@ def filename_of(site: Site) -> str:
 
     Slashes are forward slashes. A pseudo name such as `<string>` stays as it is; an empty one becomes `<unknown>`.
     """
+    if site.template is not None:
+        return site.template.name
     path = path_of(site.code)
     if not path:
         return "<unknown>"
@@ -37,13 +39,19 @@ def filename_of(site: Site) -> str:
 
 def abs_path_of(site: Site) -> str | None:
     """The absolute path of the code's file; None for pseudo names, which have none."""
-    path = path_of(site.code)
+    path = path_at(site)
     if not path or is_pseudo(path):
         return None
     try:
         return os.path.abspath(path)
     except (OSError, ValueError):  # the working directory is gone
         return path
+
+
+def path_at(site: Site) -> str:
+    """The path of the file that the lines of *site* are in: the template's, where it is one's."""
+    template = site.template
+    return path_of(site.code) if template is None else template.path or template.name
 
 
 def path_of(code: CodeType) -> str:

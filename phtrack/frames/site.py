@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from phtrack.frames.templates import Template, template_of
+
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
@@ -33,16 +35,19 @@ class Site:
         "module",
         "rendering",
         "statement",
+        "template",
     )
 
     def __init__(self, code: CodeType, lasti: int, lineno: int | None, f_globals: dict[str, Any]) -> None:
         self.code = code
         self.lasti = lasti
         """Offset of the instruction in bytes, as `tb_lasti`; -1 when unknown."""
-        self.lineno = lineno
-        """1-based line where the exception passed (`tb_lineno`), or None."""
-        self.module: str | None = _text(f_globals, "__name__")
-        """`__name__` of the frame's globals, or None."""
+        self.template: Template | None = template_of(f_globals, code, lineno)
+        """The Jinja2 or Mako template this code was compiled from."""
+        self.lineno = lineno if self.template is None else self.template.lineno
+        """1-based line where the exception passed (`tb_lineno`; in a template, its own line), or None."""
+        self.module: str | None = _text(f_globals, "__name__") if self.template is None else None
+        """`__name__` of the frame's globals, or None; a template's is made up by its engine."""
         self.file: str | None = _text(f_globals, "__file__")
         """`__file__` of the frame's globals, or None. Not always the code's file: see `code.co_filename`."""
         self.loader: Any = dict.get(f_globals, "__loader__")

@@ -76,7 +76,7 @@ def lines_of(site: Site) -> Sequence[str] | None:
     """
     if site.lineno is None:
         return None
-    lines = _lines(site, location.path_of(site.code))
+    lines = _lines(site, location.path_at(site))
     if lines is None or not 0 < site.lineno <= len(lines):
         return None
     return lines
@@ -102,7 +102,7 @@ def changed_since_import(site: Site) -> bool:
     True when the file is certainly not the text that runs: it was written after this process had loaded phtrack, and
     no compiled file says that it was imported since. The window is then still shown; say so next to it.
     """
-    path = location.path_of(site.code)
+    path = location.path_at(site)
     if location.is_pseudo(path):
         return False
     try:
@@ -133,6 +133,8 @@ def _compiled_path(path: str) -> str:
 
 
 def _lines(site: Site, path: str) -> tuple[str, ...] | None:
+    if site.template is not None and site.template.text is not None:
+        return _split(site.template.text) if len(site.template.text) <= MAX_FILE else None
     if location.is_pseudo(path):
         return None if path.startswith("<frozen ") else _registered(path)
     loader = site.loader

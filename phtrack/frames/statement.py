@@ -18,7 +18,7 @@ from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from phtrack.frames import instruction, pieces, templates, trees
+from phtrack.frames import instruction, pieces, trees
 from phtrack.frames.site import Site
 from phtrack.frames.source import ABSENT, lines_of
 
@@ -103,7 +103,17 @@ class Statement:
     @property
     def expression_node(self) -> ast.expr | None:
         """The node of `expression` inside `node`; None when the place is no expression of the grammar."""
-        span = self._look().span
+        return self._node_at(self._look().span)
+
+    @property
+    def expression_node_at_once(self) -> ast.expr | None:
+        """Like `expression_node` where that is cheap; on Python 3.10 None until someone had the time to ask for it."""
+        found = self._found
+        if found is None and instruction.HAS_POSITIONS:
+            found = self._look()
+        return None if found is None else self._node_at(found.span)
+
+    def _node_at(self, span: trees.Span | None) -> ast.expr | None:
         if span is None:
             return None
         exact = [node for node in trees.path_to(self.node, span) if trees.span_of(node) == span]
@@ -190,7 +200,7 @@ def _keep(statement: Statement) -> None:
 
 def _find(site: Site) -> Statement | None:
     lineno = site.lineno
-    if lineno is None or templates.is_template(site):
+    if lineno is None or site.template is not None:
         return None
     lines = lines_of(site)
     if lines is None:

@@ -99,7 +99,7 @@ def _roots(site: Site) -> Iterator[ast.AST]:
     if not statement:
         return
     node = statement.node
-    failing = statement.expression_node
+    failing = statement.expression_node_at_once
     name = site.code.co_name
     if name in _COMPREHENSIONS or name == "<lambda>":
         inner = _inner(node, site.code, failing)
