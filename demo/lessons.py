@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,7 +165,7 @@ def logged(host: str) -> None:
     The logging handler makes an issue of the record, at the record's level, with the traceback and the line's own words.
     """
     try:
-        shop.Decimal("8,50")
+        Decimal("8,50")
     except ArithmeticError:
         logger.exception("price of %s is no number", "mug")
 

@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import find_spec, module_from_spec
 from pkgutil import get_importer
 from types import CodeType, ModuleType
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell shows it."""
@@ -61,7 +61,7 @@ def find_file(name: str, arguments: list[str]) -> Program:
     module = ModuleType("__main__")
     module.__file__ = path
     module.__loader__ = SourceFileLoader("__main__", path)
-    code = cast(CodeType, compile(source, path, "exec", dont_inherit=True))
+    code = compile(source, path, "exec", dont_inherit=True)
     return Program(code, module, [name, *arguments], os.path.dirname(path))
 
 

@@ -27,4 +27,5 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo."""
     from phtrack.demo.tour import tour
 
-    return tour(once=args.once, port=args.port, db=args.db)
+    code: int = tour(once=args.once, port=args.port, db=args.db)
+    return code
