@@ -42,12 +42,12 @@ class Shown(NamedTuple):
 
     text: str
     step: int
-    bases: tuple[tuple[str, int], ...] = ()
-    """(text, step) of the shorter expressions it starts with, longest first: `a.b` of `a.b.c`."""
     names: tuple[str, ...] = ()
     """Every name, attribute and key in it; if one is masked, the expression is."""
     is_name: bool = False
     """A variable, and no more."""
+    bases: tuple[Shown, ...] = ()
+    """The shorter expressions it starts with, longest first: `a.b` and `a` of `a.b.c`."""
 
 
 class Known(NamedTuple):
@@ -144,14 +144,14 @@ class Compiler:
             self._walk(argument)
 
     def _show(self, known: Known, is_name: bool = False) -> None:
-        if known.text in self.shown or self.steps[known.step].code == CONSTANT:
+        if known.text in self.shown or not known.names or self.steps[known.step].code == CONSTANT:
             return
         bases = []
         base = known.base
         while base is not None:
-            bases.append((base.text, base.step))
+            bases.append(Shown(base.text, base.step, base.names, base.base is None))
             base = base.base
-        self.shown[known.text] = Shown(known.text, known.step, tuple(bases), known.names, is_name)
+        self.shown[known.text] = Shown(known.text, known.step, known.names, is_name, tuple(bases))
 
     # --- one expression -----------------------------------------------------------------------------------------------
 

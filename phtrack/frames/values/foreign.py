@@ -63,7 +63,6 @@ def _numpy_scalar(value: Any, shape: Shape) -> Any:
 
 
 def _described(f: Formatter, node: Node, shape: tuple[Any, ...], **more: Any) -> None:
-    node.length = int(shape[0]) if shape else None
     node.items = [("shape", Node(NAME, "tuple", str(tuple(map(int, shape)))))]
     for name, value in more.items():
         node.items.append((name, value if type(value) is Node else Node(NAME, "dtype", str(value)[:200])))

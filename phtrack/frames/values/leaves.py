@@ -139,14 +139,19 @@ def _complex(value: Any, shape: Shape) -> Node:
 
 def _bytes(value: Any, shape: Shape) -> Node:
     base: Any = bytes if issubclass(type(value), bytes) else bytearray
-    return Node(TEXT, shape.name, repr(bytes(base.__getitem__(value, slice(BYTES_HEAD)))), base.__len__(value))
+    return _binary(bytes(base.__getitem__(value, slice(BYTES_HEAD))), base.__len__(value), shape)
+
+
+def _binary(head: bytes, length: int, shape: Shape) -> Node:
+    note = f"first {BYTES_HEAD} of {length:,} bytes" if length > BYTES_HEAD else None
+    return Node(TEXT, shape.name, repr(head), length, note)
 
 
 def _memoryview(value: Any, shape: Shape) -> Node:
     length = value.nbytes
     if value.ndim != 1 or value.format not in ("B", "b", "c") or not value.contiguous:
         return Node(NAME, shape.name, f"<memoryview of format {value.format!r}>", length)
-    return Node(TEXT, shape.name, repr(bytes(value[:BYTES_HEAD])), length)
+    return _binary(bytes(value[:BYTES_HEAD]), length, shape)
 
 
 def _range(value: Any, shape: Shape) -> Node:

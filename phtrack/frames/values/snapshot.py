@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from phtrack.frames.site import Site
+    from phtrack.frames.values.expressions import Shown
     from phtrack.frames.values.select import Plan
 
 VARIABLE, EXPRESSION, NOTE = "variable", "expression", "note"
@@ -118,13 +119,14 @@ class ValueSnapshot:
     def _take(self, frame: FrameType, plan: Plan, mapping: Any) -> Taken:
         if plan.scrubber is not self._scrubber:
             _decide(plan, self._scrubber)
-        shown, names = plan.view
+        shown, names, texts = plan.view
         get = _getter(mapping)
         taken: list[tuple[str, Any, str]] = []
+        first: set[str] = set()
         if shown:
-            self._take_shown(
-                shown, evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins)), taken
-            )
+            first.update(texts)
+            values = evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins))
+            self._take_shown(shown, values, taken, first)
         formatter = self._formatter
         read = formatter.read
         left = len(names)
@@ -133,7 +135,7 @@ class ValueSnapshot:
                 break
             left -= 1
             value = get(name, MISSING)
-            if value is not MISSING:
+            if value is not MISSING and name not in first:
                 taken.append((name, read(value) if rule is None else formatter.masked(rule, value), VARIABLE))
         if formatter.ended is not None:
             self._spent = True
@@ -141,37 +143,41 @@ class ValueSnapshot:
             taken.append(("", why, NOTE))
         return tuple(taken)
 
-    def _take_shown(self, shown: Any, values: list[Any], taken: list[tuple[str, Any, str]]) -> None:
-        """The expressions of the statement; where one has no value, the longest beginning of it that has."""
+    def _take_shown(self, shown: Any, values: list[Any], taken: list[tuple[str, Any, str]], first: set[str]) -> None:
+        """
+        The expressions of the statement; where one has no value, the longest beginning of it that has.
+
+        *first* holds all texts that are shown on their own account; what takes an expression's place is added.
+        """
         formatter = self._formatter
         read = formatter.read
-        for text, step, bases, kind, rule in shown:
+        for text, step, kind, rule, bases in shown:
             value = values[step]
             if value is MISSING:
-                text, value = next(
-                    ((base, values[at]) for base, at in bases if values[at] is not MISSING), (text, value)
-                )
-                if value is MISSING:
+                for text, step, kind, rule, _ in bases:  # noqa: B020 - on purpose: it takes the other one's place
+                    value = values[step]
+                    if value is not MISSING:
+                        break
+                if value is MISSING or text in first:
                     continue
+                first.add(text)
             if kind is VARIABLE or not _says_its_name(value):
                 taken.append((text, read(value) if rule is None else formatter.masked(rule, value), kind))
 
 
 def _decide(plan: Plan, scrubber: Names) -> None:
     """Decide once per site and scrubber which names are masked or left out, so that a capture needn't."""
-    masks, ignores = scrubber.masks, scrubber.ignores
-    shown = []
-    for one in plan.shown:
-        if ignores(one.names[0] if one.names else one.text):
-            continue
-        rule = next((rule for name in one.names if (rule := masks(name)) is not None), None)
-        # A beginning that is a local of a function stands among the names anyway.
-        bases = tuple(base for base in one.bases if not (plan.fast and plan.steps[base[1]].code == LOCAL))
-        is_variable = one.is_name and plan.steps[one.step].code == LOCAL
-        shown.append((one.text, one.step, bases, VARIABLE if is_variable else EXPRESSION, rule))
-    names = tuple((name, masks(name)) for name in plan.names if not ignores(name))
-    plan.view = (tuple(shown), names)
+    shown = tuple(_decided(one, plan, scrubber) for one in plan.shown if not scrubber.ignores(one.names[0]))
+    names = tuple((name, scrubber.masks(name)) for name in plan.names if not scrubber.ignores(name))
+    plan.view = (shown, names, frozenset(one[0] for one in shown))
     plan.scrubber = scrubber
+
+
+def _decided(one: Shown, plan: Plan, scrubber: Names) -> tuple[str, int, str, str | None, tuple[Any, ...]]:
+    """(text, step, kind, rule that masks it, the same for its beginnings)."""
+    rule = next((rule for name in one.names if (rule := scrubber.masks(name)) is not None), None)
+    kind = VARIABLE if one.is_name and plan.steps[one.step].code == LOCAL else EXPRESSION
+    return one.text, one.step, kind, rule, tuple(_decided(base, plan, scrubber) for base in one.bases)
 
 
 def _says_its_name(value: Any) -> bool:

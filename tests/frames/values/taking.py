@@ -71,7 +71,9 @@ def taken_of(*values: Any, names: list[str] | None = None) -> Taken:
 
 def entry(value: Any, name: str = "value") -> dict[str, Any]:
     """The richer entry of a variable that holds *value*."""
-    (found,) = [one for one in render(taken_of(value, names=[name]), SCRUBBER, RenderBudget())[1] if one["name"] == name]
+    (found,) = [
+        one for one in render(taken_of(value, names=[name]), SCRUBBER, RenderBudget())[1] if one["name"] == name
+    ]
     return found
 
 

@@ -37,7 +37,9 @@ class Slotted:
 
 
 KEYS = st.sampled_from(["a", "b", "key", 0, 1, -1, True, None, 1.5])
-SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-2, 2) | st.text("ab", max_size=3) | st.just(10**400)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-2, 2) | st.text("ab", max_size=3) | st.just(10**400)
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: (
@@ -113,7 +115,10 @@ def test_values_agree_with_pure_eval(text: str, x: Any, y: Any, z: Any) -> None:
 @pytest.mark.parametrize(
     ("statement", "shown"),
     [
-        ("order.items[0].price / order.total", ["order.items[0].price / order.total", "order.items[0].price", "order.total"]),
+        (
+            "order.items[0].price / order.total",
+            ["order.items[0].price / order.total", "order.items[0].price", "order.total"],
+        ),
         ('pay(data["key"], self.cart.total)', ["pay", 'data["key"]', "self.cart.total"]),
         ("self.send(x.y)", ["self", "x.y"]),
         ("self.cart.send(a[i + 1], *rest, **more)", ["self.cart", "a[i + 1]", "i + 1", "i", "rest", "more"]),

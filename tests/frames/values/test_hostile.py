@@ -306,7 +306,14 @@ def test_a_running_function_is_left_as_it_was() -> None:
 
 
 JSON_LIKE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers() | st.datetimes(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.complex_numbers()
+    | st.datetimes(),
     lambda inner: (
         st.lists(inner)
         | st.dictionaries(st.text() | st.integers() | st.binary() | st.tuples(st.integers()), inner)

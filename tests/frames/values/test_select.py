@@ -54,7 +54,14 @@ def test_the_failing_expression_leads() -> None:
     def fail(a: Any, b: Any, c: Any) -> Any:
         return [a.real, b.real, c["lost"] + a.imag]
 
-    assert list(shown_at(fail, 1, 2, {"kept": 5}))[0] == "c"
+    assert next(iter(shown_at(fail, 1, 2, {"kept": 5}))) == "c"
+
+    def twice(c: Any) -> Any:
+        return c["lost"] + c.lost + len(c) + 1
+
+    assert (
+        list(shown_at(twice, {"kept": 5})) == ["c", "len(c) + 1", "len(c)"] or list(shown_at(twice, {})).count("c") == 1
+    )
 
 
 def test_the_longest_beginning_with_a_value_is_shown() -> None:
@@ -125,7 +132,9 @@ def test_private_names_are_read_as_the_compiler_reads_them() -> None:
 
 def test_a_module_shows_what_its_statement_uses() -> None:
     """Never all globals."""
-    code = compile("import sys\na = 1\nb = {'c': [0]}\nunused = 5\nx = a / b['c'][0]\n", "<module without source>", "exec")
+    code = compile(
+        "import sys\na = 1\nb = {'c': [0]}\nunused = 5\nx = a / b['c'][0]\n", "<module without source>", "exec"
+    )
     shown = shown_at(exec, code, {"__name__": "made"})
     assert shown == {"a": 1, "b": {"c": [0]}}
 
