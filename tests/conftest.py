@@ -34,6 +34,12 @@ settings.register_profile("thorough", settings.get_profile("fast"), max_examples
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "fast"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden-rewrite", action="store_true", help="write what golden tests find as what they expect; read the diff"
+    )
+
+
 @pytest.fixture(autouse=True)
 def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """An internal error that phtrack would swallow in production fails the test, and log lines said once are said anew."""

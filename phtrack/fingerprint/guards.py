@@ -56,8 +56,10 @@ class Verdict:
     """It called a check with what it was given itself, so that its own caller is next."""
     forwards: bool = False
     """It called what it was given with what it was given: a decorator or middleware, which says nothing about the bug."""
+    on_order: bool = False
+    """It is a helper that raises what it is given, whenever it is called."""
     in_handler: bool = False
-    """It raised inside an `except` block."""
+    """It stands inside an `except` block."""
 
 
 NOTHING = Verdict()
@@ -66,19 +68,22 @@ NOTHING = Verdict()
 def judge(statement: ast.stmt, names: Names, expression: ast.expr | None, freevars: tuple[str, ...] = ()) -> Verdict:
     """The `Verdict` on *statement*, at which *expression* failed, in the function *names* belongs to."""
     function = names.scope
-    raises = isinstance(statement, (ast.Raise, ast.Assert))
-    if not isinstance(function, FUNCTIONS):
-        return Verdict(in_handler=raises and _in_handler(_path(function, statement)))
     path = _path(function, statement)
     if path is None:
-        return Verdict()
-    if raises and (expression is None or isinstance(statement, ast.Assert)):
-        handled = _in_handler(path)
-        return Verdict(guard=not handled and _is_guard(statement, path, names), in_handler=handled)
-    calls = _failed_calls(statement, expression)
-    if any(_forwards(call, names, freevars) for call in calls):
-        return Verdict(forwards=True, in_handler=raises and _in_handler(path))
-    return Verdict(passes_on=_passes_on(statement, expression, path, names), in_handler=raises and _in_handler(path))
+        return NOTHING
+    handled = any(step.in_handler for step in path)
+    if not isinstance(function, FUNCTIONS):
+        return Verdict(in_handler=handled)
+    if isinstance(statement, (ast.Raise, ast.Assert)) and (expression is None or isinstance(statement, ast.Assert)):
+        conditions = list(_conditions(path))
+        if isinstance(statement, ast.Assert):
+            conditions.append(statement.test)
+        elif not conditions and _raises_what_it_is_given(statement, names):
+            return Verdict(guard=True, on_order=True)
+        return Verdict(guard=not handled and _is_guard(conditions, names), in_handler=handled)
+    if any(_forwards(call, names, freevars) for call in _failed_calls(statement, expression)):
+        return Verdict(forwards=True, in_handler=handled)
+    return Verdict(passes_on=not handled and _passes_on(statement, expression, path, names), in_handler=handled)
 
 
 # --- the way from the function down to the statement ------------------------------------------------------------------
@@ -132,19 +137,10 @@ def _contains(one: ast.stmt, other: ast.stmt) -> bool:
     return start <= anchor(other) < end
 
 
-def _in_handler(path: list[_Step] | None) -> bool:
-    return any(step.in_handler for step in path or ())
-
-
 # --- guards -----------------------------------------------------------------------------------------------------------
 
 
-def _is_guard(statement: ast.stmt, path: list[_Step], names: Names) -> bool:
-    conditions = list(_conditions(path))
-    if isinstance(statement, ast.Assert):
-        conditions.append(statement.test)
-    if not conditions:
-        return isinstance(statement, ast.Raise) and _only_raises_what_it_is_given(statement, names)
+def _is_guard(conditions: Sequence[ast.expr | None], names: Names) -> bool:
     used = _inputs(conditions, names)
     return used is not None and _counts(used, names)
 
@@ -157,8 +153,8 @@ def _counts(used: set[str], names: Names) -> bool:
     return bool(used) and (name in _MAKING or (name.startswith("__") and name.endswith("__")))
 
 
-def _only_raises_what_it_is_given(statement: ast.Raise, names: Names) -> bool:
-    """`raise kind(message)`, `raise error`: a helper that raises on order, without a condition and without a text of its own."""
+def _raises_what_it_is_given(statement: ast.Raise, names: Names) -> bool:
+    """`raise kind(message)`, `raise error`: without a text of its own."""
     error = statement.exc
     if isinstance(error, ast.Name):
         return error.id in names.parameters and error.id not in names.bindings
@@ -324,7 +320,7 @@ def _passes_on(statement: ast.stmt, expression: ast.expr | None, path: list[_Ste
     A check is called for its own sake (`check(qty)`), or is asked a question (`return require(qty > 0)`). A function
     that computes what it hands on, or that returns what another makes of it, may be at fault itself.
     """
-    if not isinstance(statement, (ast.Expr, ast.Return)) or statement.value is None or _in_handler(path):
+    if not isinstance(statement, (ast.Expr, ast.Return)) or statement.value is None:
         return False
     if any(not _only_checks(earlier, names) for step in path for earlier in step.block[: step.index]):
         return False

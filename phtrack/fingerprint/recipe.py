@@ -13,6 +13,7 @@ What must not change under version `v1` is the value for the same program: a bet
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -57,6 +58,8 @@ class FramePart:
     """Which of `places` failed; None for the statement as a whole."""
     inner: bool = False
     """A comprehension or lambda, which counts as a part of the statement it stands in."""
+    raises: bool = False
+    """The statement is a `raise`."""
     verdict: guards.Verdict = guards.NOTHING
 
 
@@ -86,6 +89,7 @@ def frame_part(facts: FrameFacts) -> FramePart:
             written.places(),
             normalise.place_of(statement, facts.expression),
             inner,
+            isinstance(statement, ast.Raise),
             guards.judge(statement, names, facts.expression, facts.freevars),
         )
     except Exception as error:  # a tree that no one has seen before must not cost the event its group
@@ -243,16 +247,16 @@ def _of_one(exception: ExceptionFacts) -> tuple[list[tuple[str, str]], str]:
         return parts, "function"
     if index != len(frames) - 1 or not frame.verdict.guard:
         return parts, "site"
-    functions = {frame.function}
+    functions: set[str] = set()
     while len(parts) < MAX_CALLERS + 2:
-        caller = _next_frame(frames, index)
+        functions.add(frame.function)
+        caller = _next_frame(frames, _outermost(frames, index))
         if caller is None or frames[caller[0]].verdict.forwards:
             break
         index, place = caller
         frame = frames[index]
-        if frame.function in functions:  # a guard that calls itself: its depth says nothing
-            continue
-        functions.add(frame.function)
+        if frame.function in functions:
+            break
         parts.append(_part(frame, frame.caller_text, place))
         if not frame.verdict.passes_on:
             break
@@ -308,6 +312,12 @@ def _next_frame(frames: _Parts, end: int) -> tuple[int, int | None] | None:
     return fallback
 
 
+def _outermost(frames: _Parts, index: int) -> int:
+    """The first call of the function at *index*: how deep it called itself says nothing."""
+    function = frames[index].function
+    return next(outer for outer in range(index + 1) if frames[outer].function == function)
+
+
 def _stands_within(frames: _Parts, inner: int) -> bool:
     """Whether the statement in which the comprehension or lambda at *inner* is written is being executed further out."""
     frame = frames[inner]
@@ -351,10 +361,15 @@ def _cycle(frames: _Parts, folded: Sequence[tuple[int, int, int]]) -> list[str]:
 
 
 def _raised_in_handler(exception: ExceptionFacts) -> bool:
-    """Whether *exception* was raised by a `raise` inside an `except` block of the application."""
-    if not exception.frames:
+    """Whether *exception* was raised on purpose inside an `except` block of the application, be it by a helper."""
+    frames = _Parts(exception.frames)
+    if not len(frames):
         return False
-    return _Parts(exception.frames)[-1].verdict.in_handler
+    last = frames[len(frames) - 1]
+    if last.verdict.on_order:
+        caller = _next_frame(frames, len(frames) - 1)
+        return caller is not None and frames[caller[0]].verdict.in_handler
+    return last.raises and last.verdict.in_handler
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """
 Bugs as small projects: what one fix would cure has one name.
 
-A bug is a mapping of files; `main(n)` of `shop/app.py` fails in it. `@N@` is data that differs from one occurrence to the
-next. `lib` and `alib` (see `LIBRARIES`) stand for installed packages. `without` names variants that would not be the same
+A bug is a mapping of files; `main(n)` of `shop/app.py` fails in it, with another `n` at each occurrence. `lib` (see
+`LIBRARIES`) stands for an installed package. `without` names variants that would not be the same
 bug any more. Neighbours are there on purpose: a recipe that merges them is too coarse.
 """
 
@@ -54,7 +54,9 @@ LIBRARIES = {
 
 NEWER_LIBRARIES = {
     "site-packages/lib.py": LIBRARIES["site-packages/lib.py"]
-    .replace("return fn(*args, **kwargs)", "return _inner(fn, args, kwargs)\n\ndef _inner(f, a, k):\n    return f(*a, **k)")
+    .replace(
+        "return fn(*args, **kwargs)", "return _inner(fn, args, kwargs)\n\ndef _inner(f, a, k):\n    return f(*a, **k)"
+    )
     .replace("return _parse(text)", "return _scan(text)\n\ndef _scan(source):\n    return _parse(source)")
 }
 """The same after an upgrade: other frames within."""
@@ -283,4 +285,135 @@ BUGS: list[Bug] = [
     _bug("group-of-two", "def one(n):\n    return {}['a']\n\ndef two(n):\n    return [][n]\n\ndef both(n):\n    errors = []\n    for job in (one, two):\n        try:\n            job(n)\n        except Exception as error:\n            errors.append(error)\n    raise ExceptionGroup(f'{n} failed', errors)\n\ndef main(n):\n    return both(n)", without="async"),
     _bug("group-of-two", "def one(n):\n    return {}['a']\n\ndef two(n):\n    return [][n]\n\ndef both(n):\n    errors = []\n    for job in (two, one, two):\n        try:\n            job(n)\n        except Exception as error:\n            errors.append(error)\n    raise ExceptionGroup(f'{n} failed', errors)\n\ndef main(n):\n    return both(n)", without="async"),
     _bug("group-never-raised", "def report(n):\n    errors = [ValueError(f'a {n}'), TypeError('b')]\n    raise ExceptionGroup('bad form', errors)\n\ndef main(n):\n    return report(n)", without="async"),
+]  # fmt: skip
+
+TREE = """
+    class Visitor:
+        def visit(self, node):
+            if node["kind"] not in ("list", "leaf"):
+                raise LookupError(f"unknown kind {node['kind']}")
+            return self.inner(node)
+
+        def inner(self, node):
+            return [self.visit(child) for child in node.get("children", ())]
+"""
+
+STOCK = """
+    import contextlib
+    import functools
+
+    def require_admin(fn):
+        @functools.wraps(fn)
+        def wrapper(user, *args):
+            if not user["admin"]:
+                raise PermissionError(f"{user['id']} is no admin")
+            return fn(user, *args)
+        return wrapper
+
+    @require_admin
+    def delete(user, what):
+        return what
+
+    @contextlib.contextmanager
+    def locked(name):
+        if not name:
+            raise ValueError("a lock needs a name")
+        yield name
+
+    class Item:
+        limit = 100
+
+        def __init__(self, name):
+            if name.startswith("_"):
+                raise ValueError(f"{name} is private")
+            self.name = name
+            self.count = 0
+
+        def take(self, count):
+            if count > self.limit:
+                raise OverflowError(f"{count} is too much")
+            self.count += count
+
+        @property
+        def rank(self):
+            return self.count
+
+        @rank.setter
+        def rank(self, value):
+            if not isinstance(value, int):
+                raise TypeError("a rank is a number")
+            self.count = value
+
+    class Special(Item):
+        def __init__(self, name):
+            super().__init__(name)
+            self.special = True
+
+    def find(items, name):
+        for item in items:
+            if item == name:
+                return item
+        raise LookupError(f"no {name} among {len(items)}")
+
+    def fail(error):
+        raise error
+
+    def classify(number):
+        if number == 0:
+            raise ArithmeticError("bad number")
+        elif number.imag.nothing:
+            return 1
+        match number:
+            case 7:
+                return 2
+            case _:
+                raise ArithmeticError("bad number")
+"""
+
+
+def _both(name: str, call: str, prepare: str = "pass", more: str = "", without: str = "") -> list[Bug]:
+    """Two bugs: the same call from two functions, both at fault."""
+    bugs = []
+    for suffix, function in (("a", "first"), ("b", "second")):
+        app = (
+            f"import lib\nfrom shop.stock import *\n{more}\n\ndef {function}(n):\n    {prepare}\n    {call}\n\n"
+            f"def main(n):\n    return {function}(n)\n"
+        )
+        bugs.append(_bug(f"{name}-{suffix}", app, without, stock=STOCK))
+    return bugs
+
+
+BUGS += [
+    *_both("guard-decorator", "return delete(user, n)", "user = {'id': n, 'admin': False}"),
+    *_both("guard-context-manager", "with locked(name): print()", "name = str(n)[:0]", without="async"),
+    *_both("guard-init", "return Item(name)", "name = f'_{n}'"),
+    *_both("guard-super-init", "return Special(name)", "name = f'_{n}'"),
+    *_both("guard-method", "item.take(n + 1000)", "item = Item('x')"),
+    *_both("guard-setter", "item.rank = str(n)", "item = Item('x')"),
+    *_both("guard-search", "return find(names, str(n))", "names = ['a', 'b']"),
+    *_both("guard-error-given", "fail(error)", "error = KeyError(n)"),
+    *_both("guard-zero", "return classify(0 * n)"),
+    _bug("guard-visitor", "from shop.tree import Visitor\n\ndef main(n):\n    tree = {'kind': n}\n    return Visitor().visit(tree)", tree=TREE),
+    _bug("guard-visitor", "from shop.tree import Visitor\n\ndef main(n):\n    tree = {'kind': 'list', 'children': [{'kind': 'list', 'children': [{'kind': n}]}]}\n    return Visitor().visit(tree)", tree=TREE),
+    _bug("elif-condition", "from shop.stock import classify\n\ndef main(n):\n    return classify(n)", stock=STOCK),
+    _bug("elif-condition", "from shop.stock import classify\n\ndef other(n):\n    number = n\n    return classify(number)\n\ndef main(n):\n    return other(n)", stock=STOCK),
+    _bug("set-checked-a", "from shop.checks import check_quantity\n\nclass Box:\n    pass\n\ndef fill(box, count):\n    'Fill it.'\n    check_quantity(count)\n    box.count = count\n\ndef main(n):\n    empty = -n\n    fill(Box(), empty)", checks=CHECKS),
+    _bug("set-checked-b", "from shop.checks import check_quantity\n\nclass Box:\n    pass\n\ndef fill(box, count):\n    'Fill it.'\n    check_quantity(count)\n    box.count = count\n\ndef refill(n):\n    less = -n\n    fill(Box(), less)\n\ndef main(n):\n    return refill(n)", checks=CHECKS),
+    _bug("middleware", "class Layer:\n    def __init__(self, inner):\n        self.inner = inner\n\n    def __call__(self, request):\n        return self.inner(request)\n\ndef view(request):\n    if 'user' not in request:\n        raise PermissionError('log in')\n    return 1\n\ndef main(n):\n    request = {'n': n}\n    return view(request)", without="async"),
+    _bug("middleware", "class Layer:\n    def __init__(self, inner):\n        self.inner = inner\n\n    def __call__(self, request):\n        return self.inner(request)\n\ndef view(request):\n    if 'user' not in request:\n        raise PermissionError('log in')\n    return 1\n\nview = Layer(view)\n\ndef main(n):\n    request = {'n': n}\n    return view(request)", without="async"),
+    _bug("gateway-charge", "from shop.gateway import Gateway\nfrom shop.stock import fail\n\ndef pay(n):\n    try:\n        return Gateway().charge(n)\n    except TimeoutError:\n        fail(RuntimeError(n))\n\ndef main(n):\n    return pay(n)", gateway=GATEWAY, stock=STOCK),
+    _bug("gateway-charge", "from shop.gateway import Gateway\n\ndef retried(fn, n):\n    last = None\n    for attempt in range(3):\n        try:\n            return fn(n)\n        except TimeoutError as error:\n            last = error\n    raise RuntimeError(f'gave up on {n}') from last\n\ndef main(n):\n    return retried(Gateway().charge, n)", without="async", gateway=GATEWAY),
+    _bug("gateway-charge", "from shop.gateway import Gateway\n\ndef low(n):\n    try:\n        return Gateway().charge(n)\n    except TimeoutError as error:\n        raise OSError(n) from error\n\ndef main(n):\n    try:\n        return low(n)\n    except OSError as error:\n        raise RuntimeError(n) from error", gateway=GATEWAY),
+    _bug("finally-is-broken", "from shop.gateway import Gateway\n\ndef main(n):\n    done = None\n    try:\n        return Gateway().charge(n)\n    finally:\n        done.close()", gateway=GATEWAY),
+    _bug("same-raise-first", "def check(n, mode):\n    rows = [n] * mode\n    if not rows:\n        raise ValueError('wrong')\n    total = sum(rows)\n    if total != 0:\n        raise ValueError('wrong')\n\ndef main(n):\n    return check(n, 0)"),
+    _bug("same-raise-second", "def check(n, mode):\n    rows = [n] * mode\n    if not rows:\n        raise ValueError('wrong')\n    total = sum(rows)\n    if total != 0:\n        raise ValueError('wrong')\n\ndef main(n):\n    return check(n, 1)"),
+    _bug("class-body", "def make(n):\n    class Made:\n        size = n.size\n    return Made\n\ndef main(n):\n    return make(n)"),
+    _bug("generator-elsewhere", "def weights(items):\n    found = (item.weight for item in items)\n    return found\n\ndef main(n):\n    return sum(weights([n]))"),
+    _bug("generator-elsewhere", "def weights(items):\n    found = (item.weight for item in items)\n    return found\n\ndef other(n):\n    for weight in weights([n]):\n        return weight\n\ndef main(n):\n    return other(n)"),
+    _bug("except-type", "import lib\n\ndef main(n):\n    try:\n        return lib.parse(n)\n    except lib.Missing:\n        return None"),
+    _bug("two-awaits", "import asyncio\n\nasync def answer(n):\n    await asyncio.sleep(0)\n    return {}[n]\n\nasync def both(n):\n    return [await asyncio.sleep(0), await answer(n)]\n\ndef main(n):\n    return asyncio.run(both(n))", without="async task"),
+    _bug("task-group", "import asyncio\n\nasync def fetch(n):\n    await asyncio.sleep(0)\n    raise TimeoutError(f'no answer in {n} s')\n\nasync def all_of(n):\n    return await asyncio.gather(fetch(n), asyncio.sleep(1))\n\ndef main(n):\n    return asyncio.run(all_of(n))", without="async task"),
+    _bug("task-group", "import asyncio\n\nasync def fetch(n):\n    await asyncio.sleep(0)\n    raise TimeoutError(f'no answer in {n} s')\n\nasync def all_of(n):\n    return await fetch(n)\n\ndef main(n):\n    return asyncio.run(all_of(n))", without="async task"),
+    _bug("closure", "def outer(n):\n    def inner(rows):\n        return rows[limit]\n    limit = n\n    return inner([])\n\ndef main(n):\n    return outer(n)"),
+    _bug("long-statement", "def build(n):\n    values = " + " + ".join(f"len('part {i}')" for i in range(60)) + " + n.size\n    return values\n\ndef main(n):\n    return build(n)"),
 ]  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import io
-import re
 import symtable
 import tokenize
 from collections.abc import Callable
@@ -48,11 +47,6 @@ def moved(files: Files) -> Files:
     """Other lines above: a comment, an import, another function."""
     above = "# A comment.\n\nimport os\n\n\ndef unrelated(value):\n    return os.path.join('a', value)\n\n\n"
     return {name: above + text for name, text in files.items()}
-
-
-def reformatted(files: Files) -> Files:
-    """Another layout, other quotes: as `ast.unparse` writes it."""
-    return {name: ast.unparse(ast.parse(text)) for name, text in files.items()}
 
 
 def exploded(files: Files) -> Files:
@@ -108,7 +102,9 @@ def _rename(text: str) -> str:
         if table.get_type() in ("module", "class"):
             kept.update(symbol.get_name() for symbol in table.get_symbols())
         elif table.get_type() == "function":
-            names.update(s.get_name() for s in table.get_symbols() if s.is_local() and not (s.is_imported() or s.is_namespace()))
+            names.update(
+                s.get_name() for s in table.get_symbols() if s.is_local() and not (s.is_imported() or s.is_namespace())
+            )
     names -= kept | {"self", "cls", "main", "n"}
 
     def rename(node: ast.AST) -> None:
@@ -126,7 +122,7 @@ def _rename(text: str) -> str:
 
 
 def typed(files: Files) -> Files:
-    """With annotations on parameters and on results."""
+    """With annotations on parameters and results, and in another layout: as `ast.unparse` writes it."""
     out = {}
     for name, text in files.items():
         tree = ast.parse(text)
@@ -181,8 +177,17 @@ def asynchronous(files: Files) -> Files:
         for text in files.values()
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("__") and not node.decorator_list
+        if not _returns_function(node)
     }
-    return {name: ast.unparse(ast.fix_missing_locations(_Awaiting(names).visit(ast.parse(text)))) for name, text in files.items()}
+    return {
+        name: ast.unparse(ast.fix_missing_locations(_Awaiting(names).visit(ast.parse(text))))
+        for name, text in files.items()
+    }
+
+
+def _returns_function(node: ast.FunctionDef) -> bool:
+    inner = {one.name for one in ast.walk(node) if isinstance(one, ast.FunctionDef)}
+    return any(isinstance(one, ast.Return) and getattr(one.value, "id", "") in inner for one in ast.walk(node))
 
 
 class _Awaiting(ast.NodeTransformer):
@@ -212,22 +217,18 @@ class _Awaiting(ast.NodeTransformer):
 
 VARIANTS: dict[str, tuple[Callable[[Files], Files], str]] = {
     "base": (dict, "plain"),
-    "moved": (moved, "plain"),
-    "reformatted": (reformatted, "plain"),
+    "moved-elsewhere": (moved, "plain"),
+    "reformatted-typed": (typed, "plain"),
     "exploded": (exploded, "plain"),
     "renamed": (renamed, "plain"),
-    "typed": (typed, "plain"),
     "decorated": (logged, "plain"),
     "async": (asynchronous, "async"),
-    "library": (dict, "library"),
     "newer-library": (dict, "library"),
     "thread": (dict, "thread"),
     "task": (dict, "task"),
-    "group": (dict, "group"),
     "cause": (dict, "cause"),
     "implicit": (dict, "implicit"),
     "deep": (dict, "deep"),
-    "elsewhere": (dict, "plain"),
     "moved-renamed-async": (lambda files: moved(renamed(asynchronous(files))), "async"),
     "decorated-exploded-group": (lambda files: exploded(logged(files)), "group"),
 }
@@ -237,10 +238,3 @@ VARIANTS: dict[str, tuple[Callable[[Files], Files], str]] = {
 def occurrence(variant: str) -> int:
     """The data of this occurrence: any number, another for each variant."""
     return 3 + 7919 * list(VARIANTS).index(variant) % 90_000
-
-
-_WORD = re.compile(r"\W+")
-
-
-def slug(text: str) -> str:
-    return _WORD.sub("_", text)

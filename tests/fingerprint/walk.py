@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
-from phtrack.fingerprint import ExceptionFacts, FrameFacts
+from phtrack.fingerprint import ExceptionFacts, FrameFacts, FramePart, frame_part
 from phtrack.frames.site import Site
 from phtrack.frames.statement import qualname_of, statement_of
 
@@ -45,10 +45,14 @@ def facts_of(error: BaseException, root: str) -> list[ExceptionFacts]:
     return found
 
 
-def frames_of(tb: TracebackType | None, root: str) -> list[FrameFacts]:
-    frames = []
+def frames_of(tb: TracebackType | None, root: str) -> list[FrameFacts | FramePart]:
+    frames: list[FrameFacts | FramePart] = []
+    known: dict[tuple[int, int], FramePart] = {}
     while tb is not None:
-        frames.append(frame_of(tb, root))
+        site = (id(tb.tb_frame.f_code), tb.tb_lasti)
+        if site not in known:
+            known[site] = frame_part(frame_of(tb, root))
+        frames.append(known[site])
         tb = tb.tb_next
     return frames
 
