@@ -35,6 +35,8 @@ MAX_TEXT = 200_000
 """Characters of one text that are looked at; what lies beyond is not shown."""
 _MAX_CACHED = 4096
 _MAX_CACHED_NAME = 128
+_SHORTEST = 14
+"""A run of letters and digits that is shorter holds no secret that can be told from a word: not even a card number."""
 _WINDOW = 2048
 """Characters that a configured pattern sees at once: what bounds a pattern that backtracks."""
 
@@ -69,8 +71,11 @@ class Scrubber:
         self._by_words = defaults <= set(rules.mask_patterns)
         own = [p for p in rules.mask_patterns if not (self._by_words and p in defaults)]
         self._patterns = [(f"pattern:{pattern}", _compiled(pattern)) for pattern in own]
+        self.configured = bool(self._patterns)
+        """True if names and values are also searched for patterns of the user's."""
         self._ignoring = [_compiled(pattern, ignore_case=False) for pattern in rules.ignore_patterns]
         self._dunders_only = rules.ignore_patterns == tuple(DEFAULT_IGNORE_PATTERNS)
+        self._scrub_text: Callable[[Scrubber, str, list[str], str], str] | None = None
         self._masked: dict[str, str | None] = {}
         self._ignored: dict[str, bool] = {}
 
@@ -129,6 +134,14 @@ class Scrubber:
             name: What the text is called, if known. A name of identifiers (``order_id``) keeps a random look from being
                 held against it. The name itself is not judged here: ask `masks` first.
         """
+        try:
+            if len(text) < _SHORTEST and not self.configured and text.isalnum():
+                return text
+            scrub_text = self._scrub_text or self._load()
+            if len(text) <= MAX_TEXT and not self.configured:
+                return scrub_text(self, text, [] if found is None else found, name)
+        except Exception as error:
+            return self._failed("text", error, found)
         return self._safely("text", self._text, text, found, name)
 
     def source(self, line: str, found: list[str] | None = None) -> str:
@@ -177,18 +190,25 @@ class Scrubber:
                 return rule(text, hits, *more) + TOO_LONG
             return rule(text, hits, *more)
         except Exception as error:
-            _guard.swallowed(f"scrub.{what}", error)
-            hits.append("error")
-            return MARKER
+            return self._failed(what, error, hits)
+
+    def _failed(self, what: str, error: Exception, found: list[str] | None) -> str:
+        _guard.swallowed(f"scrub.{what}", error)
+        if found is not None:
+            found.append("error")
+        return MARKER
+
+    def _load(self) -> Callable[[Scrubber, str, list[str], str], str]:
+        """The text rules, loaded with the first text: the raising thread asks about names only."""
+        from phtrack.scrub import rules
+
+        self._scrub_text = rules.scrub_text
+        return self._scrub_text
 
     def _text(self, text: str, found: list[str], name: str = "") -> str:
-        if len(text) < 5:
-            return text if not self._patterns else self._configured(text, found)
-        if self._patterns and self._configured(text, found) is not text:
+        if self.configured and self._configured(text, found) is not text:
             return MARKER
-        from phtrack.scrub import rules  # loaded with the first text: the raising thread asks about names only
-
-        return rules.scrub_text(self, text, found, name)
+        return (self._scrub_text or self._load())(self, text, found, name)
 
     def _configured(self, text: str, found: list[str]) -> str:
         """The contract's rule for configured patterns: a value that matches is hidden whole."""

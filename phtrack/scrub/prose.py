@@ -15,6 +15,7 @@ from phtrack.scrub.marks import words
 from phtrack.scrub.reading import OPEN_QUOTE, Span, inside_quotes, value_at
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[a-z]{1,2})?(?=[\s.,;:!?)\]}\"']|$)")
+_KEY_END = re.compile(r"\\{0,7}[\"'`]{1,3}\s{0,4}[:=]")
 _PROSE = words(
     "a an and are as at be been by can cannot could did do does doesn't don't for from had has have how if in into is isn't it "
     "its may might must need needs never no not of on only or please should so than that the then there this to too try "
@@ -79,6 +80,8 @@ def after_name(text: str, start: int, rule: str) -> Span | None:
     quoted = OPEN_QUOTE.match(text, start)
     if quoted is not None:
         start, end = inside_quotes(text, quoted)
+        if _KEY_END.match(text, end) is not None:  # the next key of a dict
+            return None
         return None if end - start < 8 and not _is_password(rule) else (start, end)
     start, end = value_at(text, start)
     value = text[start:end]

@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
 def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") -> str:
     """Running text, known as *name*."""
-    rules = scrubber.rules
     original = text
-    if rules.detect_secrets:
+    detect = scrubber.rules.detect_secrets
+    if detect and "PRIVATE KEY" in text:
         text = formats.pem(text, found)
-    if rules.mask_url_credentials and ":" in text:
-        text = addresses.url_credentials(text, found)
-    low = lower(text)
+    if "@" in text or "://" in text:
+        if scrubber.rules.mask_url_credentials:
+            text = addresses.url_credentials(text, found)
+    low = text.lower()
     if texts.has_stem(low):
-        text = _by_name(scrubber, text, low, found)
-    if rules.detect_secrets:
+        text = _by_name(scrubber, text, low if len(low) == len(text) else lower(text), found)
+    if detect:
         text = _by_format(text, found)
-        if text is original and len(text) >= formats.MIN_RANDOM and formats.is_random(text) and not names.is_id(name):
-            found.append("random")
-            return MARKER
+        if text is original and " " not in text and len(text) >= formats.MIN_RANDOM and formats.is_random(text):
+            if not names.is_id(name):
+                found.append("random")
+                return MARKER
     return text
 
 
@@ -104,7 +106,10 @@ def scrub_source(scrubber: Scrubber, line: str, found: list[str]) -> str:
             return scrub_sql(scrubber, text, hits)
         return scrub_text(scrubber, text, hits)
 
-    line = source.source(line, scrubber.masks, inside, found)
+    low = line.lower()
+    named = scrubber.configured or "log" in low or "sign" in low or texts.has_any_stem(low)
+    if named or '"' in line or "'" in line or "#" in line:
+        line = source.source(line, scrubber.masks if named else None, inside, found)
     line = _leftovers(scrubber, line, found)
     if scrubber.rules.detect_secrets:
         # A line inside a longer string looks like code here.

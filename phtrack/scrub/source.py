@@ -71,6 +71,8 @@ _COMPARERS = words(
     "compare_digest assertequal assertequals assertnotequal assert_equal startswith endswith eq ne __eq__ check_password"
 )
 _LOGINS = words("login log_in signin sign_in authenticate logon")
+_SHORTEST = 7
+"""Characters of a literal with its quotes in which a rule of running text can find something: "pw=x"."""
 _WINDOW = 60
 """Tokens looked at to find an operand."""
 
@@ -85,7 +87,7 @@ class _Token:
 
 def source(
     code: str,
-    masks: NameRule,
+    masks: NameRule | None,
     string_rule: Callable[[str, list[str]], str],
     found: list[str],
 ) -> str:
@@ -93,10 +95,11 @@ def source(
     *code* without its secret literals.
 
     Args:
+        masks: Says which names are secret; None if it is known that there are none.
         string_rule: Applied to the inside of the literals, and to the comments, that no name hides.
     """
     tokens = [_Token(match.lastgroup or "op", match[0]) for match in _TOKEN.finditer(code)]
-    hidden = _Reader(tokens, masks).read()
+    hidden = _Reader(tokens, masks).read() if masks is not None else {}
     pieces = []
     for index, token in enumerate(tokens):
         piece = token.text
@@ -122,6 +125,8 @@ def _masked(token: _Token) -> str:
 
 
 def _inner(literal: str, rule: Callable[[str, list[str]], str], found: list[str]) -> str:
+    if len(literal) < _SHORTEST:
+        return literal
     opening, inner, closing = _split(literal)
     return opening + rule(inner, found) + closing
 

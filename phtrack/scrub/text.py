@@ -51,6 +51,7 @@ def _is_user_and_password(credential: str) -> bool:
 _STEMS = (
     "pass", "secret", "token", "auth", "key", "pw", "cred", "cookie", "jwt", "dsn", "conn", "srf", "code", "sig", "otp", "cvv",
     "cvc", "ssn", "bearer", "sk_", "phrase", "link", "saml", "assertion", "sid", "sess", "senha", "kennwort",
+    "hmac", "answer", "pin",
 )  # fmt: skip
 """What a name that matters has somewhere, in lower case. Some stand in `has_stem` only with a sign of assignment."""
 
@@ -62,11 +63,17 @@ def has_stem(low: str) -> bool:
         or "cookie" in low or "jwt" in low or "dsn" in low or "conn" in low or "code" in low or "bearer" in low or "basic" in low
         or (
             ("=" in low or ":" in low or ">" in low)
-            and ("srf" in low or "sig" in low or "otp" in low or "cv" in low or "ssn" in low or "sk_" in low or "phrase" in low
-                 or "link" in low or "saml" in low or "assert" in low or "sid" in low or "sess" in low or "senha" in low
-                 or "kennwort" in low)
+            and ("srf" in low or "otp" in low or "cv" in low or "ssn" in low or "sk_" in low or "phrase" in low or "senha" in low
+                 or "kennwort" in low or "link" in low or "answer" in low or "pin" in low
+                 or (("?" in low or "&" in low)
+                     and ("sig" in low or "sid" in low or "sess" in low or "hmac" in low or "assert" in low or "saml" in low)))
         )
     )  # fmt: skip
+
+
+def has_any_stem(low: str) -> bool:
+    """As `has_stem`, for texts where a name needs no sign after it."""
+    return any(stem in low for stem in _STEMS)
 
 
 def _stems_in(low: str) -> list[tuple[int, int]]:
