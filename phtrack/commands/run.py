@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 SUMMARY = "run a program with its errors reported: phtrack run app.py ..."
 LOCAL_KEY = "local"
 """The inbox takes any key."""
-LOOPBACK, INBOX_PORT = "127.0.0.1", 8970
+LOOPBACK = "127.0.0.1"
+INBOX_PORT = 8970
 CALLED_WRONGLY = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; everything after the program's name is the program's."""
-    parser.usage = "phtrack run [--inbox] [--key KEY] [--host URL] (PROGRAM | -m MODULE) [ARGUMENT ...]"
+    parser.usage = "phtrack run [--inbox] [--port PORT] [--key KEY] [--host URL] (PROGRAM | -m MODULE) [ARGUMENT ...]"
     key = os.environ.get("POSTHOG_PROJECT_API_KEY") or os.environ.get("POSTHOG_API_KEY")
     parser.add_argument(
         "--inbox", action="store_true", help="report to the inbox on this machine, whatever key there is"
     )
+    parser.add_argument("--port", type=int, default=INBOX_PORT, help="port of the inbox (%(default)s)")
     parser.add_argument("--key", default=key, help="project API key; default: POSTHOG_PROJECT_API_KEY")
     parser.add_argument("--host", default=os.environ.get("POSTHOG_HOST"), help="where events go; default: POSTHOG_HOST")
     parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module's name, as for python -m")
@@ -68,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
         return start(args.key, args.host)
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(inbox_at_hand())
+            url = stack.enter_context(inbox_at_hand(args.port))
         except OSError as error:
-            print(f"phtrack run: no inbox: {LOOPBACK}:{INBOX_PORT} can't be used: {error}", file=sys.stderr)
+            print(f"phtrack run: no inbox on {LOOPBACK}:{args.port}: {error}; choose another with --port", file=sys.stderr)
             return CALLED_WRONGLY
         print(f"phtrack: errors go to the inbox at {url}", file=sys.stderr)
         try:
@@ -83,20 +85,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def inbox_at_hand() -> Iterator[str]:
+def inbox_at_hand(port: int) -> Iterator[str]:
     """
     The address of the inbox on this machine: the one that is running, else one that runs as long as this block.
 
     Raises:
-        OSError: Another program has the inbox's port.
+        OSError: Another program has the *port*.
     """
     from phtrack.inbox import serve, serve_in_thread
     from phtrack.inbox.state import default_db
 
-    if serve.running_at(LOOPBACK, INBOX_PORT):
-        yield serve.url_at(LOOPBACK, INBOX_PORT)
+    if serve.running_at(LOOPBACK, port):
+        yield serve.url_at(LOOPBACK, port)
         return
-    with serve_in_thread(default_db(), INBOX_PORT) as inbox:
+    with serve_in_thread(default_db(), port) as inbox:
         yield inbox.url
         if sys.stdin.isatty() and sys.stderr.isatty() and inbox.issues():
             print(f"phtrack: the program has ended. Look at {inbox.url}; Ctrl-C ends.", file=sys.stderr)

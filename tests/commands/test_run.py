@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -12,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from phtrack.inbox import serve_in_thread
 from tests.sink import Sink
 
 HEADER = "import sys, os\n"
@@ -191,3 +194,43 @@ def test_settings_from_the_environment(place: Path) -> None:
         )  # fmt: skip
         sink.wait(1)
         assert sink.requests[0][2]["api_key"] == "phc_env"
+
+
+class TestWithoutAKey:
+    """Errors go to the inbox on this machine, and stay there."""
+
+    @pytest.fixture
+    def port(self) -> int:
+        """One that is free."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            return int(listening.getsockname()[1])
+
+    def run(self, place: Path, port: int) -> Ended:
+        """The failing program, with the user's state directory in *place*."""
+        (place / "app" / "main.py").write_text(HEADER + PROGRAMS["uncaught"])
+        return python(
+            "-m", "phtrack", "run", "--port", str(port), "app/main.py", cwd=place, XDG_STATE_HOME=str(place / "state")
+        )
+
+    def test_an_inbox_of_its_own(self, place: Path, port: int) -> None:
+        """It is started for the program, and `phtrack inbox` shows what it got."""
+        ended = self.run(place, port)
+        expected = python("app/main.py", cwd=place)
+        assert (ended.code, ended.out) == (1, expected.out)
+        assert ended.err == f"phtrack: errors go to the inbox at http://127.0.0.1:{port}\n" + expected.err
+        listed = python("-m", "phtrack", "inbox", "--json", cwd=place, XDG_STATE_HOME=str(place / "state"))
+        assert [one["type"] for one in json.loads(listed.out)] == ["ZeroDivisionError"]
+
+    def test_an_inbox_that_is_running(self, place: Path, port: int) -> None:
+        """It gets them, and keeps running."""
+        with serve_in_thread(place / "inbox.db", port) as inbox:
+            assert self.run(place, port).code == 1
+            assert [one["type"] for one in inbox.issues()] == ["ZeroDivisionError"]
+        assert not (place / "state").exists()
+
+    def test_a_port_that_is_taken(self, place: Path) -> None:
+        """By something that is no inbox: one line, and the program does not run."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            ended = self.run(place, other.getsockname()[1])
+        assert (ended.code, ended.out) == (2, "")
+        assert "no inbox on 127.0.0.1" in ended.err and ended.err.count("\n") == 1
