@@ -131,7 +131,7 @@ def _variable(name: str, value: Any, scrubber: Texts, budget: RenderBudget) -> t
     try:
         shown, contract = walk.pair(value, name, 0)
     except Exception:  # fails closed
-        return {"value": MARKER, "type": "?", "redacted": "error"}, MARKER, 80
+        return {"value": MARKER, "type": _type_of(value), "redacted": "error"}, MARKER, 80
     if kind is Node and value.form == OBJECT and type(shown) is dict:
         shown = {name: part for name, part in shown.items() if name != "__class__"}
     beside: dict[str, Any] = {"value": shown, "type": _type_of(value)}

@@ -151,16 +151,15 @@ class ValueSnapshot:
         """
         formatter = self._formatter
         read = formatter.read
-        for text, step, kind, rule, bases in shown:
-            value = values[step]
+        for one in shown:
+            value = values[one[1]]
             if value is MISSING:
-                for text, step, kind, rule, _ in bases:  # noqa: B020 - on purpose: it takes the other one's place
-                    value = values[step]
-                    if value is not MISSING:
-                        break
-                if value is MISSING or text in first:
+                one = next((base for base in one[4] if values[base[1]] is not MISSING), None)
+                if one is None or one[0] in first:
                     continue
-                first.add(text)
+                first.add(one[0])
+                value = values[one[1]]
+            text, _, kind, rule, _ = one
             if kind is VARIABLE or not _says_its_name(value):
                 taken.append((text, read(value) if rule is None else formatter.masked(rule, value), kind))
 

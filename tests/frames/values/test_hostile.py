@@ -243,7 +243,7 @@ def test_nothing_is_kept_alive() -> None:
     class Other(metaclass=Meta):
         __slots__ = ("__weakref__", "thing")
 
-    def fail() -> None:
+    def fail(Thing: Any, Other: Any) -> None:  # noqa: N803
         thing, other = Thing(), Other()
         other.thing = thing
         many = {"thing": thing, "list": [other], "function": lambda: thing}
@@ -251,7 +251,7 @@ def test_nothing_is_kept_alive() -> None:
         raise ValueError(thing)
 
     refs: list[Any] = []
-    error: Any = failure(fail)
+    error: Any = failure(fail, Thing, Other)
     frame, site = frames_of(error)[0]
     snapshot = ValueSnapshot(5.0, SCRUBBER, stopped)
     taken = snapshot.take(frame, site)
@@ -320,7 +320,7 @@ JSON_LIKE = st.recursive(
         | st.tuples(inner, inner)
         | st.frozensets(st.text())
     ),
-    max_leaves=200,
+    max_leaves=60,
 )
 
 
