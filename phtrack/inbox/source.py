@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from phtrack.inbox.text import as_dict, as_int, as_list
+from phtrack.inbox.literal import MASKED
+from phtrack.inbox.text import as_dict, as_int, as_list, as_text
 
 MAX_LINE = 400
 """Characters of a line that are shown; the raw JSON has the rest."""
@@ -45,9 +46,10 @@ def lines_of(frame: dict[str, Any]) -> list[Line]:
     dent = min((len(text) - len(text.lstrip(" \t")) for _, text in numbered if text.strip()), default=0)
     lineno = as_int(frame.get("lineno"))
     span = range_of(frame)
+    expression = as_text(as_dict(frame.get("phtrack")).get("expression"))
     lines = []
     for number, text in numbered:
-        start, end = _columns(span, number, text)
+        start, end = _columns(span, number, text, expression)
         raised = number is not None and number == lineno
         lines.append(_line(number, text[dent:], max(0, start - dent), max(0, end - dent), raised))
     return _trimmed(lines)
@@ -95,12 +97,23 @@ def _statement_lines(frame: dict[str, Any]) -> list[Line]:
     return [_line(at, text, 0, 0, at is not None and at == lineno) for at, text in zip(numbers, texts, strict=True)]
 
 
-def _columns(span: Range | None, number: int | None, text: str) -> tuple[int, int]:
-    """Start and end of the part of line *number* that lies in *span*; equal when none does."""
+def _columns(span: Range | None, number: int | None, text: str, expression: str) -> tuple[int, int]:
+    """
+    Start and end of the part of line *number* that lies in *span*; equal when none does.
+
+    Where a secret was masked, the columns that follow are no longer those of the line; then the text of the
+    *expression*, in which it was masked too, is looked for.
+    """
     if span is None or number is None or not span.line <= number <= span.end_line:
         return 0, 0
     start = span.column if number == span.line else len(text) - len(text.lstrip())
     end = span.end_column if number == span.end_line else len(text.rstrip())
+    mask = text.find(MASKED)
+    if mask >= 0 and span.line == span.end_line and mask < end:
+        start = text.find(expression) if expression else -1
+        return (start, start + len(expression)) if start >= 0 else (0, 0)
+    if mask >= 0 and mask < (end if number == span.end_line else start):
+        return 0, 0
     return (start, end) if start < end <= len(text) else (0, 0)
 
 

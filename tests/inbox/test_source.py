@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phtrack.inbox.literal import MASKED
 from phtrack.inbox.source import MAX_LINE, Line, lines_of
 from tests.inbox import events as make
 
@@ -35,6 +36,23 @@ def test_columns_count_characters() -> None:
     """Text beyond ASCII before the expression doesn't shift the mark."""
     lines = lines_of(make.frame(source='>größe("äöü", tür.x)', phtrack={"position": [88, 13, 88, 18]}))
     assert lines[0].marked == "tür.x"
+
+
+def test_a_masked_secret_does_not_shift_the_mark() -> None:
+    """Masking changes the columns after it: the expression is found by its text, or not marked, never marked wrongly."""
+    source = f'>log_in("phil", password="{MASKED}")  # {MASKED}'
+    call = f'log_in("phil", password="{MASKED}")'
+
+    def marked(position: list[int], expression: str, text: str = source) -> list[str]:
+        extras = {"position": position, "expression": expression}
+        return [line.marked for line in lines_of(make.frame(source=text, phtrack=extras))]
+
+    assert marked([88, 0, 88, 34], call) == [call]
+    assert marked([88, 0, 88, 34], "something else") == [""]
+    assert marked([88, 7, 88, 13], '"phil"') == ['"phil"']
+    two_lines = f'>f("{MASKED}",\n  a, b)'
+    assert marked([88, 0, 89, 7], "", two_lines) == [f'f("{MASKED}",', "a, b)"]
+    assert marked([87, 0, 88, 9], "", f'x = (\n>"{MASKED}", 1)') == ["x = (", ""]
 
 
 def test_a_position_that_makes_no_sense_marks_nothing() -> None:
