@@ -153,14 +153,14 @@ class FlagCalls:
         try:
             return self.flags.value(
                 key,
+                send_feature_flag_events,
+                only_evaluate_locally,
                 distinct_id,
-                send=send_feature_flag_events,
-                only_locally=only_evaluate_locally,
-                groups=groups,
-                person_properties=person_properties,
-                group_properties=group_properties,
-                device_id=device_id,
-                disable_geoip=disable_geoip,
+                groups,
+                person_properties,
+                group_properties,
+                disable_geoip,
+                device_id,
             )
         except Exception as error:
             self._flags_failed("get_feature_flag", error)

@@ -74,6 +74,11 @@ def point(value: Any, now: Callable[[], dt.datetime]) -> dt.datetime | None:
         value = clean(value)
         if type(value) is not str:
             return None
+    if len(value) == 10 and value[4] == "-" == value[7] and value.isascii():
+        try:
+            return dt.datetime.fromisoformat(value).replace(tzinfo=UTC)
+        except ValueError:
+            return None
     if len(value) == 4 and _YEAR.fullmatch(value):
         return _in_year(int(value), now())
     found = _ISO.fullmatch(value)

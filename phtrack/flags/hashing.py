@@ -19,6 +19,8 @@ except ImportError:
         return _openssl_sha1(data, usedforsecurity=False)
 
 
+__all__ = ["ALL", "SCALE", "bound", "digest", "fraction", "holdout_fraction", "sha1"]
+
 SCALE = 0xFFFFFFFFFFFFFFF
 """The largest 60-bit number: 15 hexadecimal digits."""
 

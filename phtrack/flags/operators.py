@@ -90,6 +90,7 @@ def _exact(operator: str, value: Any, version: int) -> Any:
     def is_not(found: Any, _: Any) -> bool:
         return (found if type(found) is str else text(found)).lower() not in wanted
 
+    exact.wanted = wanted  # type: ignore[attr-defined]
     return exact if wanted_answer else is_not
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from phtrack.flags.hashing import digest
+from phtrack.flags.hashing import digest, sha1
 from phtrack.flags.verdicts import MISSING, UNSUPPORTED, Unresolved, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 Value = bool | str
 """What a flag is for somebody: on, off, or the key of a variant."""
@@ -37,91 +37,83 @@ class Run:
     Args:
         flags: Key -> `Flag`, for dependencies.
         distinct_id: The user, as text.
-        device_id: The device, for flags that are bucketed by it.
-        person: The person's properties; ``distinct_id`` is added if it isn't among them.
+        person: The person's properties; filters find ``distinct_id`` even if it isn't among them. Not changed, not copied.
         groups: Group type -> key.
         group_properties: Group type -> properties of that group; ``$group_key`` is added likewise, for all types in *groups*.
+        device_id: The device, for flags that are bucketed by it.
         now: The present in UTC; asked for at most once.
     """
 
-    __slots__ = (
-        "_group_properties", "_grouped", "_now", "_today", "cohorts", "device_id", "distinct_id", "flags", "groups", "ident",
-        "person", "values",
-    )  # fmt: skip
+    # A run is made for every read, and most need none of these: they stay in the class until they are set.
+    device_id: str | None = None
+    person: Properties = _NOTHING
+    groups: Mapping[str, str] = _NOTHING
+    group_properties: Mapping[str, Properties] = _NOTHING
+    _clock: Callable[[], dt.datetime] | None = None
+    _today: dt.datetime | None = None
+    _grouped: dict[str, tuple[bytes, Properties]] | None = None
+    values: dict[str, Value | Unresolved | None] | None = None
+    """Flags evaluated for a dependency; None while one is being evaluated."""
+    memo: dict[Any, Verdict] | None = None
+    """(a filter's check, id of the property map) -> its verdict, where looking is quicker than finding out again."""
 
     def __init__(
         self,
         flags: Mapping[str, Flag],
         distinct_id: str,
-        *,
-        device_id: str | None = None,
         person: Properties | None = None,
         groups: Mapping[str, str] | None = None,
         group_properties: Mapping[str, Properties] | None = None,
+        device_id: str | None = None,
+        *,
         now: Callable[[], dt.datetime] | None = None,
     ) -> None:
         self.flags = flags
         self.distinct_id = distinct_id
-        self.device_id = device_id
         self.ident = distinct_id.encode("utf-8", "replace")
-        self.person = {"distinct_id": distinct_id, **person} if person else {"distinct_id": distinct_id}
-        self.groups = groups or _NOTHING
-        self._group_properties = group_properties or _NOTHING
-        self._grouped: dict[str, tuple[bytes, Properties]] = {}
-        self._now = now
-        self._today: dt.datetime | None = None
-        self.values: dict[str, Value | Unresolved | None] = {}
-        """Flags evaluated for a dependency; None while one is being evaluated."""
-        self.cohorts: dict[tuple[str, int], Verdict] = {}
-        """(cohort id, id of the property map) -> member or not."""
+        if device_id is not None:
+            self.device_id = device_id
+        if person:
+            self.person = person
+        if groups:
+            self.groups = groups
+        if group_properties:
+            self.group_properties = group_properties
+        if now is not None:
+            self._clock = now
 
     def now(self) -> dt.datetime:
         """The present in UTC, the same for the whole run."""
         if self._today is None:
-            self._today = self._now() if self._now is not None else dt.datetime.now(dt.timezone.utc)
+            self._today = self._clock() if self._clock is not None else dt.datetime.now(dt.timezone.utc)
         return self._today
 
     def group(self, kind: str) -> tuple[bytes, Properties] | None:
         """The key (as bytes) and the properties of the group of *kind*, or None if it was not given."""
+        if self._grouped is None:
+            self._grouped = {}
         known = self._grouped.get(kind)
         if known is not None:
             return known
         key = self.groups.get(kind)
         if key is None:
             return None
-        properties = {"$group_key": key, **(self._group_properties.get(kind) or _NOTHING)}
+        properties = {"$group_key": key, **(self.group_properties.get(kind) or _NOTHING)}
         found = self._grouped[kind] = (key.encode("utf-8", "replace"), properties)
         return found
 
 
-class Condition:
+class Condition(NamedTuple):
     """One entry of ``filters.groups``: filters that must all match, then a share of those they match."""
 
-    __slots__ = ("checks", "limit", "scope", "variant")
-
-    def __init__(
-        self, checks: Sequence[Any], limit: bytes | None, scope: str | Unresolved | None, variant: str | None
-    ) -> None:
-        self.checks = tuple(checks)
-        self.limit = limit
-        """The digests within the rollout; None is everybody, empty bytes nobody."""
-        self.scope = scope
-        """The group type to look at instead of the flag's own subject; `Unresolved` if it can't be told."""
-        self.variant = variant
-        """The variant that everybody who matches gets; None leaves it to the hash."""
-
-    def matches(self, properties: Properties, run: Run) -> Verdict:
-        """All filters; a definite no wins over an unresolved one, else the first unresolved one is the answer."""
-        blocked: Unresolved | None = None
-        for check in self.checks:
-            verdict = check(properties, run)
-            if verdict is True:
-                continue
-            if verdict is False:
-                return False
-            if blocked is None:
-                blocked = verdict
-        return True if blocked is None else blocked
+    checks: tuple[Any, ...]
+    """Functions of (properties, run) -> verdict, one per filter."""
+    limit: bytes | None
+    """The digests within the rollout; None is everybody, empty bytes nobody."""
+    scope: str | Unresolved | None
+    """The group type to look at instead of the flag's own subject; `Unresolved` if it can't be told."""
+    variant: str | None
+    """The variant that everybody who matches gets; None leaves it to the hash."""
 
 
 class Flag:
@@ -160,9 +152,8 @@ class Flag:
         """What the flag is for the subject of *run*. Never raises."""
         if self.fixed is not None:
             return self.fixed
-        scope = self.scope
         properties: Properties
-        if scope is None:
+        if self.scope is None:
             properties = run.person
             if not self.by_device:
                 ident = run.ident
@@ -171,9 +162,9 @@ class Flag:
             else:
                 return MISSING
         else:
-            if not isinstance(scope, str):
-                return scope
-            group = run.group(scope)
+            if not isinstance(self.scope, str):
+                return self.scope
+            group = run.group(self.scope)
             if group is None:
                 return MISSING
             ident, properties = group
@@ -191,49 +182,47 @@ class Flag:
         found = properties[name]
         return found is True or (type(found) is str and found == "true")
 
-    def _by_conditions(self, run: Run, properties: Properties, ident: bytes) -> Value | Unresolved:
+    def _by_conditions(self, run: Run, own_properties: Properties, own_ident: bytes) -> Value | Unresolved:
+        """The first condition that matches. What is unknown is remembered; a definite no goes before it."""
         hashed: bytes | None = None
         pending: Unresolved | None = None
-        for condition in self.conditions:
-            if condition.scope is not None:
-                verdict, answer = self._in_other_scope(condition, run)
-                if verdict is True:
-                    return answer
+        for checks, limit, scope, variant in self.conditions:
+            properties, ident = own_properties, own_ident
+            unknown: Unresolved | None = None
+            if scope is not None:
+                group = run.group(scope) if isinstance(scope, str) else None
+                if group is not None:
+                    ident, properties = group
+                elif isinstance(scope, str):
+                    continue
+                else:
+                    unknown, checks = scope, ()
+            for check in checks:
+                verdict = check(properties, run)
+                if verdict is not True:
+                    if verdict is False:
+                        break
+                    if unknown is None:
+                        unknown = verdict
             else:
-                verdict = condition.matches(properties, run) if condition.checks else True
-                if verdict is True:
-                    if condition.limit is not None:
+                if unknown is not None:
+                    if unknown.needs_server:
+                        return unknown
+                    pending = worst(pending, unknown)
+                    continue
+                if limit is not None:
+                    if scope is not None:
+                        within = sha1(self.prefix + ident).digest() <= limit
+                    else:
                         if hashed is None:
-                            hashed = digest(self.prefix + ident)
-                        if hashed > condition.limit:
-                            verdict = None
-                    if verdict is True:
-                        return condition.variant or (self._variant(ident) if self.variant_keys else True)
-            if verdict is False:
-                continue
-            if verdict is None:  # the filters match, the rollout leaves it out
-                if self.early_exit:
-                    break
-                continue
-            if verdict.needs_server:
-                return verdict
-            pending = worst(pending, verdict)
+                            hashed = sha1(self.prefix + ident).digest()
+                        within = hashed <= limit
+                    if not within:
+                        if self.early_exit:
+                            break
+                        continue
+                return variant or (self._variant(ident) if self.variant_keys else True)
         return False if pending is None else pending
-
-    def _in_other_scope(self, condition: Condition, run: Run) -> tuple[Verdict | None, Value]:
-        """The same for a condition about another group: (matches, value); None in place of False if only the rollout said no."""
-        if not isinstance(condition.scope, str):
-            return condition.scope or False, False
-        group = run.group(condition.scope)
-        if group is None:
-            return False, False
-        ident, properties = group
-        verdict = condition.matches(properties, run)
-        if verdict is not True:
-            return verdict, False
-        if condition.limit is not None and digest(self.prefix + ident) > condition.limit:
-            return None, False
-        return True, condition.variant or (self._variant(ident) if self.variant_keys else True)
 
     def _variant(self, ident: bytes) -> Value:
         """The variant whose stretch the hash falls into; plain True in a gap."""

@@ -18,6 +18,8 @@ from phtrack.flags import operators
 from phtrack.flags.hashing import bound, digest
 from phtrack.flags.operators import ABSENT
 from phtrack.flags.rules import Condition, Flag, Properties, Run, Value, Verdict
+from phtrack.flags.semver import OPERATORS
+from phtrack.flags.text import text
 from phtrack.flags.verdicts import CONTINUITY, DEPENDENCY, MISSING, SERVER, UNSUPPORTED, Unresolved
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ class Ruleset:
             flag = compiler.flag(definition)
             if flag is not None:
                 self.flags[flag.key] = flag
-        self.linked = compiler.linked
-        """True if any flag depends on another."""
 
     @property
     def version(self) -> str:
@@ -61,16 +61,15 @@ class Ruleset:
         """The flags of *keys* that are defined (None: all): those with a value, and those without with the reason."""
         values: dict[str, Value] = {}
         unresolved: dict[str, Unresolved] = {}
-        known = run.values
         flags = self.flags.values() if keys is None else [self.flags[key] for key in keys if key in self.flags]
         for flag in flags:
-            value = known.get(flag.key) if known else None
+            value = run.values.get(flag.key) if run.values is not None else None
             if value is None:
                 value = flag.evaluate(run)
-            if isinstance(value, Unresolved):
+            if type(value) is Unresolved:
                 unresolved[flag.key] = value
             else:
-                values[flag.key] = value
+                values[flag.key] = value  # type: ignore[assignment]
         return values, unresolved
 
     def hopeless(self) -> dict[str, Unresolved]:
@@ -119,9 +118,9 @@ class _Compiler:
         self._groups = _dict(data.get("group_type_mapping"))
         self._cohorts = _dict(data.get("cohorts"))
         self._compiled_cohorts: dict[str, Any] = {}
+        self._compiled_checks: dict[Any, Any] = {}
         version = data.get("property_matching_version")
         self._version = 2 if type(version) is int and version == 2 else 1
-        self.linked = False
 
     def flag(self, definition: Any) -> Flag | None:
         """The compiled *definition*; None if it doesn't even have a key."""
@@ -174,7 +173,7 @@ class _Compiler:
         limit = None if percentage is None else bound(_number(percentage) / 100)
         variant = one.get("variant")
         return Condition(
-            [self._check(filter_) for filter_ in _list(one.get("properties"))],
+            tuple(self._check(filter_) for filter_ in _list(one.get("properties"))),
             limit,
             scope,
             variant if isinstance(variant, str) and variant in flag.variant_keys else None,
@@ -207,13 +206,21 @@ class _Compiler:
         if getattr(test, "verdict", None) is UNSUPPORTED:
             return _always(UNSUPPORTED)
 
-        def check(properties: Properties, run: Run) -> Verdict:
-            found = properties.get(key, ABSENT)
-            if found is ABSENT:
-                return MISSING
-            return test(found, run.now)
+        wanted = getattr(test, "wanted", None)
+        if key == "distinct_id":
+            return _distinct_id_check(test)
+        if wanted is not None:
+            return _text_check(key, wanted)
+        check = _check_of(key, test)
+        operator = filter_.get("operator")
+        return self._shared(check, (key, operator, repr(filter_["value"]))) if operator in _COSTLY else check
 
-        return check
+    def _shared(self, check: Any, place: Any) -> Any:
+        """One check for all equal filters, which finds out once per run and property map."""
+        shared = self._compiled_checks.get(place)
+        if shared is None:
+            shared = self._compiled_checks[place] = _remembering(check)
+        return shared
 
     def _cohort_check(self, filter_: Mapping[str, Any]) -> Any:
         operator = filter_.get("operator")
@@ -238,15 +245,7 @@ class _Compiler:
         except _Odd:
             members = _always(SERVER)
 
-        def check(properties: Properties, run: Run) -> Verdict:
-            memo = (name, id(properties))
-            verdict = run.cohorts.get(memo)
-            if verdict is None:
-                verdict = run.cohorts[memo] = members(properties, run)
-            return verdict
-
-        if hasattr(members, "verdict"):
-            check = members
+        check = members if hasattr(members, "verdict") else _remembering(members)
         self._compiled_cohorts[name] = check
         return check
 
@@ -276,14 +275,16 @@ class _Compiler:
         chain = filter_.get("dependency_chain")
         if not isinstance(chain, list) or not chain or not all(isinstance(one, str) for one in chain):
             return _always(DEPENDENCY)
-        self.linked = True
         order = (*chain, key) if key not in chain else tuple(chain)
 
         def check(_: Properties, run: Run) -> Verdict:
+            actual: Any = None
             for member in order:
-                if isinstance(_value_in(run, member), Unresolved):
+                value = _value_in(run, member)
+                if isinstance(value, Unresolved):
                     return DEPENDENCY
-            actual = run.values[key]
+                if member == key:
+                    actual = value
             if type(actual) is str:
                 return expected is True or (type(expected) is str and actual == expected)
             return actual is expected
@@ -291,14 +292,77 @@ class _Compiler:
         return check
 
 
+_COSTLY = frozenset({"regex", "not_regex", "is_date_before", "is_date_after", *OPERATORS})
+"""Operators that take longer than a look into a dict."""
+
+
+def _check_of(key: str, test: Any) -> Any:
+    """The check that *test* makes of property *key*; a missing one is unresolved for every operator."""
+
+    def check(properties: Properties, run: Run) -> Verdict:
+        found = properties.get(key, ABSENT)
+        if found is ABSENT:
+            return MISSING
+        return test(found, run.now)  # type: ignore[no-any-return]
+
+    return check
+
+
+def _text_check(key: str, wanted: frozenset[str]) -> Any:
+    """The most frequent filter, ``exact`` on text, in one call instead of two."""
+
+    def check(properties: Properties, run: Run) -> Verdict:
+        found = properties.get(key, ABSENT)
+        if type(found) is str:
+            return found.lower() in wanted
+        if found is ABSENT:
+            return MISSING
+        return text(found).lower() in wanted
+
+    return check
+
+
+def _distinct_id_check(test: Any) -> Any:
+    """A filter on ``distinct_id``, which every person has."""
+
+    def check(properties: Properties, run: Run) -> Verdict:
+        found = properties.get("distinct_id", ABSENT)
+        if found is ABSENT:
+            if properties is not run.person:
+                return MISSING
+            found = run.distinct_id
+        return test(found, run.now)  # type: ignore[no-any-return]
+
+    return check
+
+
+def _remembering(check: Any) -> Any:
+    """*check*, asked once per run and property map."""
+
+    def remembering(properties: Properties, run: Run) -> Verdict:
+        memo = run.memo
+        if memo is None:
+            memo = run.memo = {}
+        place = (check, id(properties))
+        verdict = memo.get(place)
+        if verdict is None:
+            verdict = memo[place] = check(properties, run)
+        return verdict
+
+    return remembering
+
+
 def _value_in(run: Run, key: str) -> Value | Unresolved:
     """Flag *key* in this run, evaluated once. A flag that depends on itself, or is not there, is unresolved."""
-    if key in run.values:
-        known = run.values[key]
+    values = run.values
+    if values is None:
+        values = run.values = {}
+    if key in values:
+        known = values[key]
         return DEPENDENCY if known is None else known
     flag = run.flags.get(key)
-    run.values[key] = None
-    value = run.values[key] = DEPENDENCY if flag is None else flag.evaluate(run)
+    values[key] = None
+    value = values[key] = DEPENDENCY if flag is None else flag.evaluate(run)
     return value
 
 

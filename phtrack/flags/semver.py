@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 Version = tuple[int, int, int]
 
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
+_VERSION = re.compile(
+    r"[vV]*(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:\.[^+-]*)?)?)?(?:[+-].*)?", re.DOTALL
+)
 _COMPARE = {"semver_eq": eq, "semver_neq": ne, "semver_gt": gt, "semver_gte": ge, "semver_lt": lt, "semver_lte": le}
-_MAX_DIGITS = 100
+_MAX_LENGTH = 200
 
 OPERATORS = frozenset({*_COMPARE, "semver_tilde", "semver_caret", "semver_wildcard"})
 
@@ -28,11 +31,11 @@ def parse(words: str) -> Version | None:
 
     A part with a leading zero, without digits or with anything else in it makes the whole no version.
     """
-    numbers = _numbers(_core(words).split("."))
-    if not numbers:
+    found = _VERSION.fullmatch(words.strip())
+    if found is None or len(words) > _MAX_LENGTH:
         return None
-    major, minor, patch = ([*numbers, 0, 0])[:3]
-    return major, minor, patch
+    major, minor, patch = found.groups()
+    return int(major), int(minor or 0), int(patch or 0)
 
 
 def _core(words: str) -> str:
@@ -43,7 +46,7 @@ def _core(words: str) -> str:
 def _numbers(parts: list[str]) -> list[int] | None:
     numbers = []
     for part in parts[:3]:
-        if len(part) > _MAX_DIGITS or not _NUMBER.fullmatch(part):
+        if len(part) > _MAX_LENGTH or not _NUMBER.fullmatch(part):
             return None
         numbers.append(int(part))
     return numbers

@@ -18,6 +18,7 @@ from phtrack.flags import providers, stale
 from phtrack.flags.called import CalledEvents, Reading
 from phtrack.flags.definitions import Definitions
 from phtrack.flags.remote import Remote, RemoteAnswer
+from phtrack.flags.rules import Run
 from phtrack.flags.snapshot import NO_ANSWER, FeatureFlagEvaluations, error_words, reading_of
 from phtrack.flags.transport import HttpTransport, Transport
 from phtrack.flags.values import FeatureFlagEvaluationRuntime, FeatureFlagResult, FlagValue, decode_payload
@@ -26,7 +27,6 @@ from phtrack.flags.verdicts import Unresolved
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from phtrack.flags.rules import Run
     from phtrack.flags.ruleset import Ruleset
     from phtrack.options import Options
     from phtrack.tally import Tally
@@ -35,29 +35,18 @@ _NOTHING: Mapping[str, Any] = {}
 _MAX_MISSING = 1_000
 
 
-class Subject:
-    """Who a flag is read for: arguments, filled up from the context."""
+class Subject(Run):
+    """Who a flag is read for: arguments, filled up from the context. Also the run in which the flags are evaluated."""
 
-    __slots__ = ("device_id", "disable_geoip", "distinct_id", "given_groups", "group_properties", "groups", "person")
-
-    distinct_id: str
-    given_groups: Mapping[str, Any]
+    given_groups: Mapping[str, Any] = _NOTHING
     """As the caller gave them, for the event."""
-    groups: dict[str, str]
-    person: Mapping[str, Any]
-    group_properties: Mapping[str, Mapping[str, Any]]
-    device_id: str | None
-    disable_geoip: bool | None
+    disable_geoip: bool | None = None
 
-    def run(self, rules: Ruleset) -> Run:
-        """An evaluation of *rules* for this subject."""
-        return rules.run(
-            self.distinct_id,
-            device_id=self.device_id,
-            person=self.person,
-            groups=self.groups,
-            group_properties=self.group_properties,
-        )
+    def under(self, rules: Ruleset) -> Subject:
+        """Itself, about to be evaluated by *rules*."""
+        self.flags = rules.flags
+        self.values = self.memo = None
+        return self
 
     def body(self, disable_geoip: bool, keys: Sequence[str] | None) -> dict[str, Any]:
         """What the server is asked."""
@@ -80,12 +69,11 @@ class Subject:
 
 def subject_of(
     distinct_id: Any,
-    *,
     groups: Mapping[str, Any] | None = None,
     person_properties: Mapping[str, Any] | None = None,
     group_properties: Mapping[str, Mapping[str, Any]] | None = None,
-    device_id: Any = None,
     disable_geoip: bool | None = None,
+    device_id: Any = None,
 ) -> Subject | None:
     """
     The subject of these arguments here and now; None if there is no id, neither given nor in the context.
@@ -105,14 +93,14 @@ def subject_of(
             group_properties = _merged(scope.group_properties, group_properties or {})
     if not who:
         return None
-    subject = Subject()
-    subject.distinct_id = who
-    subject.given_groups = groups or _NOTHING
-    subject.groups = {str(kind): _text(key) for kind, key in groups.items() if key is not None} if groups else {}
-    subject.person = person_properties or _NOTHING
-    subject.group_properties = group_properties or _NOTHING
-    subject.device_id = None if device_id is None else _text(device_id)
-    subject.disable_geoip = disable_geoip
+    subject = Subject(_NOTHING, who, person_properties, None, group_properties)
+    if groups:
+        subject.given_groups = groups
+        subject.groups = {str(kind): _text(key) for kind, key in groups.items() if key is not None}
+    if device_id is not None:
+        subject.device_id = _text(device_id)
+    if disable_geoip is not None:
+        subject.disable_geoip = disable_geoip
     return subject
 
 
@@ -191,32 +179,35 @@ class Flags:
 
     # --- one flag ----------------------------------------------------------------------------------------------------
 
-    def value(
-        self, key: str, distinct_id: Any, *, send: bool = True, only_locally: bool = False, **about: Any
-    ) -> FlagValue | None:
-        """The value of flag *key*: the quick way, which makes nothing but the value where nothing has to be reported."""
+    def value(self, key: str, send: bool, only_locally: bool, *about: Any) -> FlagValue | None:
+        """
+        The value of flag *key*: the quick way, which makes nothing but the value where nothing has to be reported.
+
+        Args:
+            about: The arguments of `subject_of`, in their order.
+        """
         if self._is_disabled():
             return None
-        subject = subject_of(distinct_id, **about)
+        subject = subject_of(*about)
         if subject is None:
             return None
         rules = self.definitions.ensure()
         if rules is not None:
             flag = rules.flags.get(key)
             if flag is not None:
-                value = flag.evaluate(subject.run(rules))
-                if not isinstance(value, Unresolved):
-                    if send or self._stale is not None:
-                        self._after_local(rules, key, value, subject, send)
-                    return value
+                value = flag.evaluate(subject.under(rules))
+                if type(value) is not Unresolved:
+                    self._after_local(rules, key, value, subject, send)  # type: ignore[arg-type]
+                    return value  # type: ignore[return-value]
         return self._finish(self.remotely(key, subject, rules, only_locally), subject, send).value
 
     def _after_local(self, rules: Ruleset, key: str, value: FlagValue, subject: Subject, send: bool) -> None:
         if self._stale is not None and self._stale.writes_local:
             payload = rules.flags[key].payload(value)
             self._stale.put(subject.distinct_id, key, {"value": value, "payload": payload}, rules.version)
-        if send:
+        if context.current() is not None:
             context.note_flag_read(key, value)
+        if send:
             if not self.called.was_sent(subject.distinct_id, key, value, subject.given_groups):
                 self._report(self._local_reading(rules, key, value), subject)
 
@@ -231,7 +222,7 @@ class Flags:
         flag = rules.flags.get(key) if rules is not None else None
         if rules is None or flag is None:
             return None
-        value = flag.evaluate(subject.run(rules))
+        value = flag.evaluate(subject.under(rules))
         if isinstance(value, Unresolved):
             return None
         return self._local_reading(rules, key, value)
@@ -351,7 +342,7 @@ class Flags:
         self, subject: Subject, rules: Ruleset | None, keys: Sequence[str] | None
     ) -> tuple[dict[str, FlagValue], dict[str, Unresolved]]:
         """Values by the definitions alone, and what has none. Never blocks."""
-        return rules.evaluate(subject.run(rules), keys) if rules is not None else ({}, {})
+        return rules.evaluate(subject.under(rules), keys) if rules is not None else ({}, {})
 
     @staticmethod
     def is_incomplete(rules: Ruleset | None, evaluated: tuple[Any, Any], keys: Sequence[str] | None) -> bool:

@@ -29,17 +29,21 @@ A flag with ``filters``, or ``flags`` as a list, is taken as the server's defini
 from __future__ import annotations
 
 import os
+import sys
 import time
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phtrack import encode
 from phtrack.flags.hashing import digest
-from phtrack.flags.rules import Flag, Run, Value
 from phtrack.flags.ruleset import Ruleset
 from phtrack.flags.verdicts import Unresolved, UnresolvedFlagReason
+
+if TYPE_CHECKING:
+    from phtrack.flags.rules import Flag, Run, Value
 
 _TOP = frozenset(
     (
@@ -72,14 +76,11 @@ def load(path: str | os.PathLike[str]) -> FlagFile:
 
 
 def _toml() -> Any:
+    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
     try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ImportError:
-            raise ValueError("reading TOML on Python 3.10 needs the package tomli; or use a .json file") from None
-    return tomllib
+        return import_module(name)
+    except ImportError:
+        raise ValueError("reading TOML on Python 3.10 needs the package tomli; or use a .json file") from None
 
 
 class FlagFile:
@@ -159,7 +160,7 @@ class FlagFile:
 
 
 def _value(flag: Flag, run: Run) -> Value | Unresolved:
-    known = run.values.get(flag.key)
+    known = run.values.get(flag.key) if run.values is not None else None
     return flag.evaluate(run) if known is None else known
 
 

@@ -259,7 +259,7 @@ def test_a_cohort_is_evaluated_for_each_subject() -> None:
     about = {"groups": {"company": "a"}, "group_properties": {"company": {"t": "0"}}}
     run = rules.run("u1", person=T, **about)
     assert rules.evaluate(run)[0] == {"f": True}
-    assert sorted(run.cohorts.values()) == [False, True]
+    assert sorted(run.memo.values()) == [False, True]  # type: ignore[union-attr]
 
 
 # --- dependencies ----------------------------------------------------------------------------------------------------
