@@ -40,7 +40,7 @@ measure: $(VENV)/.bench
 
 wheel: | $(VENV)/bin/python
 	@rm -rf build
-	@$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@$(RUN) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf .venv* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -60,5 +60,5 @@ $(VENV)/.lint: EXTRA = lint
 $(VENV)/.bench: EXTRA = bench
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.lint $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing phtrack[$(EXTRA)] into $(VENV)"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRA)]"
+	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check -e ".[$(EXTRA)]"
 	@touch $@

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from phtrack import _guard
+from phtrack import _guard, context
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
@@ -61,6 +61,7 @@ def _clean_slate() -> Iterator[None]:
     hooks = (sys.excepthook, sys.unraisablehook, threading.excepthook)
     yield
     _forget_default_client()
+    context.reset_after_fork()
     found = (sys.excepthook, sys.unraisablehook, threading.excepthook)
     sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
     left = [hook for hook, before in zip(found, hooks) if hook is not before and _is_ours(hook)]
