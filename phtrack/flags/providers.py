@@ -144,11 +144,16 @@ class FileFlagDefinitionCache:
 
     def should_fetch_flag_definitions(self) -> bool:
         """True if the file is too old and no other process is renewing it."""
-        age = _age(self._path)
-        if age is not None and age < self._max_age:
+        if self._is_fresh():
             return False
         self._owner = self._try_claim()
+        if self._owner and self._is_fresh():  # another process finished between our look and our claim
+            self._release()
         return self._owner
+
+    def _is_fresh(self) -> bool:
+        age = _age(self._path)
+        return age is not None and age < self._max_age
 
     def get_flag_definitions(self) -> Any:
         """The file's content; None if there is no readable file, and nobody who is about to write it."""
