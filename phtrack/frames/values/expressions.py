@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 60
 """Steps of one statement; what comes later in it isn't evaluated."""
-_MAX_BITS = 2048
+_MAX = 1 << 2048
 """Integers up to here are calculated with."""
 
 LOCAL, GLOBAL, CONSTANT, ATTRIBUTE, ITEM, BINARY, UNARY, LENGTH = range(8)
@@ -296,9 +296,11 @@ def is_number(value: Any) -> bool:
 
 
 def _calculate(operate: Any, left: Any, right: Any) -> Any:
-    if not is_number(left) or not is_number(right) or not (_is_small(left) and _is_small(right)):
-        return MISSING
-    return operate(left, right)
+    if type(left) is int and type(right) is int and -_MAX < left < _MAX and -_MAX < right < _MAX:
+        return operate(left, right)
+    if is_number(left) and is_number(right) and _is_small(left) and _is_small(right):
+        return operate(left, right)
+    return MISSING
 
 
 def _apply(operate: Any, value: Any) -> Any:
@@ -308,7 +310,7 @@ def _apply(operate: Any, value: Any) -> Any:
 
 
 def _is_small(value: Any) -> bool:
-    return type(value) is float or value.bit_length() <= _MAX_BITS
+    return type(value) is float or -_MAX < value < _MAX
 
 
 def _length_of(value: Any) -> Any:
