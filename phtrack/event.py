@@ -70,21 +70,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def uuid7() -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits below them, 62 random bits; later calls sort later."""
+def uuid7(nanos: int | None = None) -> str:
+    """
+    A UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits below them, 62 random bits; later calls sort later.
+
+    Args:
+        nanos: Nanoseconds since the epoch; default now.
+    """
     global _last
     try:
         noise = _noise.pop()
     except IndexError:
         noise = _more_noise()
-    nanos = time_ns()
-    # 60 bits of time: milliseconds, and the fraction of one in 1/4096.
-    now = nanos // 1_000_000 << 12 | nanos % 1_000_000 * 4096 // 1_000_000
+    if nanos is None:
+        nanos = time_ns()
+    # 60 bits of time: milliseconds, and the fraction of one in 1/4096 (4294 / 2**20 is 4096 / 10**6, rounded down).
+    millis, rest = divmod(nanos, 1_000_000)
+    now = millis << 12 | rest * 4294 >> 20
     with _lock:
         if now <= _last:
             now = _last + 1
         _last = now
-    text = f"{now >> 12:012x}7{now & 0xFFF:03x}{noise & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000:016x}"
+    value = (now >> 12) << 80 | (0x7000 | now & 0xFFF) << 64 | noise & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+    text = value.to_bytes(16, "big").hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -112,7 +120,7 @@ def distinct_id_text(value: object) -> str | None:
         return None
     if not text:
         return None
-    if len(text) < 40 and text.strip().lower() in _SUSPICIOUS_IDS:
+    if (len(text) < 20 or text[0] == "0") and text.strip().lower() in _SUSPICIOUS_IDS:
         _guard.once("warning", "distinct id %r is one that PostHog does not treat as a person", text[:40])
     return text[:200]
 
@@ -120,9 +128,24 @@ def distinct_id_text(value: object) -> str | None:
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
-def now_text() -> str:
-    """The current time as ISO-8601 in UTC with offset."""
-    return _now(UTC).isoformat()
+_second: tuple[int, str] = (0, "")
+"""A second since the epoch and its text: most events come within the second of the one before."""
+
+
+def now_text(nanos: int | None = None) -> str:
+    """
+    The current time as ISO-8601 in UTC with microseconds and offset.
+
+    Args:
+        nanos: Nanoseconds since the epoch, instead of now.
+    """
+    global _second
+    seconds, rest = divmod(time_ns() if nanos is None else nanos, 1_000_000_000)
+    known, text = _second
+    if known != seconds:
+        text = dt.datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        _second = (seconds, text)
+    return f"{text}{rest // 1000:06d}+00:00"
 
 
 def timestamp_text(value: object) -> str:

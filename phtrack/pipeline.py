@@ -10,6 +10,7 @@ steps and add their own part (`errors`). Nothing here sends. Rules: wire contrac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, context, encode
@@ -77,7 +78,8 @@ class Pipeline:
             under: Properties of the lowest precedence (flags).
         """
         scope = context.current()
-        given: dict[str, Any] = {}
+        nanos = time_ns()
+        given = self._fills.copy() if self._fills is not None else self._find_fills()
         if under:
             given.update(under)
         if scope is not None and scope.tags:
@@ -94,7 +96,7 @@ class Pipeline:
         if groups:
             given["$groups"] = dict(groups)
         if who is None:
-            who = facts.uuid7()
+            who = facts.uuid7(nanos)
             given.setdefault("$process_person_profile", False)
         if self._options.capture_trace_context or name == "$exception":
             self._add_span(given)
@@ -102,8 +104,8 @@ class Pipeline:
         return {
             "event": name,
             "distinct_id": who,
-            "uuid": facts.uuid7() if uuid is None else _caller_uuid(uuid),
-            "timestamp": facts.now_text() if timestamp is None else facts.timestamp_text(timestamp),
+            "uuid": facts.uuid7(nanos) if uuid is None else _caller_uuid(uuid),
+            "timestamp": facts.now_text(nanos) if timestamp is None else facts.timestamp_text(timestamp),
             "properties": given,
         }
 
@@ -123,6 +125,7 @@ class Pipeline:
         scope = context.current()
         if session and scope is not None and scope.session_id is not None:
             properties.setdefault("$session_id", scope.session_id)
+        properties = {**(self._fills if self._fills is not None else self._find_fills()), **properties}
         self._finish_properties(properties, False, disable_geoip)
         return {
             "event": name,
@@ -140,9 +143,15 @@ class Pipeline:
         if tail is None:
             tail = self._tail(system, disable_geoip)
         given.update(tail)
-        for key, value in (self._fills or {}).items():
-            if key not in given:
-                given[key] = value
+
+    def _find_fills(self) -> dict[str, Any]:
+        """Properties that only fill gaps, looked for once; a copy."""
+        fills: dict[str, Any] = dict(self._surroundings()) if self._surroundings is not None else {}
+        release_id = facts.release_id()
+        if release_id is not None:
+            fills["$release_id"] = release_id
+        self._fills = fills
+        return fills.copy()
 
     def _tail(self, system: bool, disable_geoip: bool) -> dict[str, Any]:
         """The properties that end every event of one kind, in order of precedence; computed once."""
@@ -157,12 +166,6 @@ class Pipeline:
                 tail[key] = value
         if self._options.is_server:
             tail["$is_server"] = True
-        if self._fills is None:
-            fills: dict[str, Any] = dict(self._surroundings()) if self._surroundings is not None else {}
-            release_id = facts.release_id()
-            if release_id is not None:
-                fills["$release_id"] = release_id
-            self._fills = fills
         self._tails[(system, disable_geoip)] = tail
         return tail
 
