@@ -27,6 +27,14 @@ MAX_NODES = 100_000
 
 _HARMLESS = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, complex)
 _PLAIN_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_PLAIN_KEYS = frozenset((str, int, float, bool, type(None), bytes))
+"""Types of keys, and of what is in a tuple that is a key, that have no code of the user's."""
+_ITERATE: dict[type, Any] = {
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
 _NAMING = ("name", "key", "Name", "Key", "field", "header", "param")
 _VALUED = ("value", "Value", "val", "values", "default", "raw_value", "content")
 
@@ -69,15 +77,16 @@ class Walk:
         return value
 
     def _other(self, value: Any, name: str, depth: int) -> Any:
-        if isinstance(value, str):
+        kind = type(value)  # not isinstance: it asks an object for its __class__, which is the user's code
+        if issubclass(kind, str):
             return self.value(str.__str__(value), name, depth)
-        if isinstance(value, (bytes, bytearray)):
-            text = bytes(value).decode("utf-8", "replace")
+        if issubclass(kind, (bytes, bytearray)):
+            text = kind.decode(value, "utf-8", "replace") if kind in (bytes, bytearray) else bytes.__str__(value)
             scrubbed = self._scrubber.text(text, self._found, name=name)
             return value if scrubbed == text else scrubbed
-        if isinstance(value, (dict, list, tuple, set, frozenset)):
+        if issubclass(kind, (dict, list, tuple, set, frozenset)):
             return self._container(value, name, depth)
-        if isinstance(value, (int, float)) or type(value) in _HARMLESS or isinstance(value, datetime.datetime):
+        if issubclass(kind, (int, float, datetime.datetime)) or kind in _HARMLESS:
             return value
         self._found.append("unreadable")
         return MARKER
@@ -90,7 +99,7 @@ class Walk:
             return TOO_LONG
         self._path.add(id(value))
         try:
-            if isinstance(value, dict):
+            if issubclass(type(value), dict):
                 return self._mapping(value, depth)
             return self._sequence(value, name, depth)
         finally:
@@ -103,34 +112,29 @@ class Walk:
         paired = self._paired(value)
         for key, one in list(dict.items(value)):
             self._nodes += 1
-            name = key if type(key) is str else ""
-            if isinstance(key, bytes):
-                name = key.decode("utf-8", "replace")
-            shown = self.value(one, paired[1] if paired and key == paired[0] else name, depth + 1)
-            shown_key = self._key(key, name, hidden_keys, value)
-            if shown_key is not key:
-                hidden_keys += 1
+            name = _text_of(key)
+            shown = self.value(one, paired[1] if paired and name == paired[0] else name, depth + 1)
+            shown_key = key
+            if self._hides_key(key, name):
+                while (shown_key := key_marker(hidden_keys)) in value or shown_key in new:
+                    hidden_keys += 1
             changed = changed or shown is not one or shown_key is not key
             new[shown_key] = shown
         return new if changed else value
 
-    def _key(self, key: Any, name: str, n: int, mapping: dict[Any, Any]) -> Any:
-        """*key*, or a marker if it could itself be a secret."""
+    def _hides_key(self, key: Any, name: str) -> bool:
+        """True if *key* could itself be a secret, or can't be looked at."""
         if type(key) is int:
-            return key_marker(n) if self._number(key, "") is MARKER else key
+            return self._number(key, "") is MARKER
         if not name:
-            return key
+            kinds = map(type, tuple.__iter__(key)) if type(key) is tuple else (type(key),)
+            return not _PLAIN_KEYS.issuperset(kinds)
         plain = _PLAIN_KEY.issuperset(name)
         if (plain and len(name) < formats.SHORTEST) or name.startswith("$$_posthog_redacted_key_"):
-            return key
-        if plain or self._scrubber.masks(name) is None:
-            if self._scrubber.text(name, self._found) == name:
-                return key
-        marker = key_marker(n)
-        while marker in mapping:
-            n += 1
-            marker = key_marker(n)
-        return marker
+            return False
+        if not plain and self._scrubber.masks(name) is not None:
+            return True
+        return self._scrubber.text(name, self._found) != name
 
     def _paired(self, value: dict[Any, Any]) -> tuple[str, str] | None:
         """For ``{"name": "password", "value": "x"}``: the key that holds the value, and the name that it goes by."""
@@ -145,7 +149,7 @@ class Walk:
         return None
 
     def _sequence(self, value: Any, name: str, depth: int) -> Any:
-        items = list(value)
+        items = list(_ITERATE[next(kind for kind in _ITERATE if issubclass(type(value), kind))](value))
         if type(value) is tuple and (rest := self._pair(items, name, depth)) is not None:
             new = rest
         else:
@@ -171,7 +175,14 @@ class Walk:
         """A name and its value, as in headers: ``("Authorization", "Bearer ...")``; None for anything else."""
         if len(items) != 2:
             return None
-        first = items[0].decode("utf-8", "replace") if type(items[0]) is bytes else items[0]
-        if type(first) is not str or not _PLAIN_KEY.issuperset(first) or self._scrubber.masks(first) is None:
+        first = _text_of(items[0])
+        if not first or not _PLAIN_KEY.issuperset(first) or self._scrubber.masks(first) is None:
             return None
         return [self.value(items[0], name, depth + 1), self.value(items[1], first, depth + 1)]
+
+
+def _text_of(key: Any) -> str:
+    """A mapping key or the first of a pair as a name; empty if it is none."""
+    if type(key) is str:
+        return key
+    return key.decode("utf-8", "replace") if type(key) is bytes else ""

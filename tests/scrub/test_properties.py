@@ -29,9 +29,13 @@ texts = st.one_of(
     st.text(st.characters(), max_size=80),  # surrogates too
     st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join),
 )
-names = st.one_of(st.sampled_from(["user", "id", "password", "api_key", "items", "headers", "note"]), st.text(max_size=12))
+names = st.one_of(
+    st.sampled_from(["user", "id", "password", "api_key", "items", "headers", "note"]), st.text(max_size=12)
+)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
-data = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=20)
+data = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=20
+)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,7 +81,18 @@ def test_a_command_line_keeps_its_length(arguments: list[str]) -> None:
 
 SECRET = "Tr0ub4dor-and-9"
 NAMES = st.sampled_from(
-    ["password", "DB_PASSWORD", "userPassword", "api_key", "x-api-key", "client_secret", "access_token", "passphrase", "jwt", "dsn"]
+    [
+        "password",
+        "DB_PASSWORD",
+        "userPassword",
+        "api_key",
+        "x-api-key",
+        "client_secret",
+        "access_token",
+        "passphrase",
+        "jwt",
+        "dsn",
+    ]
 )
 FORMS = [
     "{name}={secret}", "{name}='{secret}'", '{name}="{secret}"', '{name}: "{secret}"', "'{name}': '{secret}'", '"{name}": "{secret}"',
@@ -114,7 +129,18 @@ STATEMENTS = [
     'os.environ.get("{name}", {literal})', "x, {name} = 1, {literal}", "set_{name}({literal})", "{name} = x or {literal}",
     "{name} = [\n    {literal},\n]", "assert {name} in ({literal}, 'b')",
 ]  # fmt: skip
-LITERALS = ["'{}'", '"{}"', "b'{}'", "f'{}'", "r'{}'", "'''{}'''", '"""{}"""', "'a' '{}'", "'{} and more'", "'it\\'s {}'"]
+LITERALS = [
+    "'{}'",
+    '"{}"',
+    "b'{}'",
+    "f'{}'",
+    "r'{}'",
+    "'''{}'''",
+    '"""{}"""',
+    "'a' '{}'",
+    "'{} and more'",
+    "'it\\'s {}'",
+]
 
 
 @given(
@@ -122,9 +148,11 @@ LITERALS = ["'{}'", '"{}"', "b'{}'", "f'{}'", "r'{}'", "'''{}'''", '"""{}"""', "
     statement=st.sampled_from(STATEMENTS),
     literal=st.sampled_from(LITERALS),
     indent=st.sampled_from(["", "    "]),
-    comment=st.sampled_from(["", "  # it's here", "  # TODO(bob): \"x"]),
+    comment=st.sampled_from(["", "  # it's here", '  # TODO(bob): "x']),
 )
-def test_no_literal_of_a_secret_name_survives_in_source(name: str, statement: str, literal: str, indent: str, comment: str) -> None:
+def test_no_literal_of_a_secret_name_survives_in_source(
+    name: str, statement: str, literal: str, indent: str, comment: str
+) -> None:
     """However a literal gets to a secret name in Python, it is hidden, and the name stays."""
     line = indent + statement.format(name=name, literal=literal.format(SECRET)) + comment
     hidden = SCRUBBER.source(line)
