@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from phtrack.scrub.marks import MARKER, words
+from phtrack.scrub.marks import MARKER, MAY_BE_CUT, words
 
 _PIECE_END = re.compile(r"[\s\"'<>`]|$")
 _AUTHORITY_END = re.compile(r"[/?#]")
@@ -22,7 +22,7 @@ _LABELS = words(
 
 def url_credentials(text: str, found: list[str]) -> str:
     """*text* with the user-info of addresses replaced, also where a length limit has cut the address off before its ``@``."""
-    if "://" in text and ("@" in text or text.endswith(("...", "…"))):
+    if "://" in text and ("@" in text or len(text) >= MAY_BE_CUT or text.endswith(("...", "…"))):
         text = _with_scheme(text, found)
     if "@" in text and ":" in text:
 
@@ -52,7 +52,7 @@ def _with_scheme(text: str, found: list[str]) -> str:
         # No further than to the next address, so that every character is looked at once.
         stop = len(text) if next_scheme < 0 else next_scheme
         run_end = _PIECE_END.search(text, start, stop).start()  # type: ignore[union-attr]
-        end = _user_info_end(text[start:run_end])
+        end = _user_info_end(text[start:run_end], is_cut=run_end == len(text) >= MAY_BE_CUT)
         if end is None or text.startswith(MARKER, start):
             continue
         found.append("url_credentials")
@@ -62,7 +62,7 @@ def _with_scheme(text: str, found: list[str]) -> str:
     return "".join(pieces)
 
 
-def _user_info_end(run: str) -> int | None:
+def _user_info_end(run: str, *, is_cut: bool) -> int | None:
     """Where the user-info ends in *run*, an address without its scheme; None if there is none with a password."""
     cut = _AUTHORITY_END.search(run)
     authority = run[: cut.start()] if cut else run
@@ -83,6 +83,6 @@ def _user_info_end(run: str) -> int | None:
     at = run.rfind("@")
     if at >= 0:  # a password with an unescaped slash, question mark or hash
         return at
-    if run.endswith(("...", "…")):  # cut off inside the password
+    if is_cut or run.endswith(("...", "…")):  # cut off inside the password
         return len(run.rstrip(".…"))
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from math import log2
 
-from phtrack.scrub.marks import MARKER, words
+from phtrack.scrub.marks import MARKER, MAY_BE_CUT, words
 
 _START = r"(?<![A-Za-z0-9_-])"
 """For beginnings that ordinary words can end with: `task-...` is no `sk-...`."""
@@ -76,7 +76,7 @@ _RUN = re.compile(r"[A-Za-z0-9_-]{15}")
 
 _CUT = re.compile(
     r"(?:eyJ|sk-ant-|(?<![A-Za-z0-9_-])sk-|A[KS]IA|AIza|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|(?:sk|pk|rk)_(?:live|test)_"
-    r"|whsec_|npm_|pypi-AgEI|SG\.|hf_|phx_)[A-Za-z0-9_.+/=-]{6,512}?(?=\.\.\.|…)"
+    r"|whsec_|npm_|pypi-AgEI|SG\.|hf_|phx_)[A-Za-z0-9_.+/=-]{6,512}?(?=\.\.\.|…|\Z)"
 )
 """A token that a length limit has cut off before it was whole."""
 
@@ -93,9 +93,11 @@ def formats(text: str, found: list[str]) -> str:
                 if masked != text:
                     found.append(rule)
                     text = masked
-    if "..." in text or "…" in text:
-        text, n = _CUT.subn(MARKER, text)
-        found += ["format:cut_token"] * n
+    if "..." in text or "…" in text or len(text) >= MAY_BE_CUT:
+        masked = _CUT.sub(lambda match: match[0] if match.end() == len(text) < MAY_BE_CUT else MARKER, text)
+        if masked != text:
+            found.append("format:cut_token")
+            text = masked
     return text
 
 

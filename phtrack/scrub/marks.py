@@ -11,6 +11,8 @@ MARKER = "$$_posthog_redacted_based_on_masking_rules_$$"
 """Stands for a value, or a part of a text, that a rule has hidden."""
 TOO_LONG = "$$_posthog_value_too_long_$$"
 """Stands for data that was not looked at, because a limit was reached."""
+MAY_BE_CUT = 1000
+"""Characters from which on a text may have been cut off by a length limit, in the middle of a secret."""
 CIRCULAR = "<circular ref>"
 """Stands for a container that is inside itself."""
 

@@ -214,3 +214,13 @@ def test_rules_say_what_they_hid() -> None:
     assert found == [
         "name:password", "url_credentials", "format:github", "card_number", "auth_scheme", "random", "query:sig", "pem",
     ]  # fmt: skip
+
+
+def test_what_a_length_limit_has_cut_off() -> None:
+    """The beginning of a secret is hidden too, where a text ends in dots or is so long that it may have been cut."""
+    github, address = VENDORS["github"][:20], "postgres://bob:hunter2"
+    for rest in (github, address, "password='hunter2", "-----BEGIN PRIVATE KEY-----\nabcdef"):
+        for text in ("x " * 500 + rest, f"got {rest}..."):
+            assert rest[-6:] not in S.text(text), text
+    assert S.text("see http://localhost:8000...") == "see http://localhost:8000..."
+    assert S.text("x " * 600 + "http://localhost:8000/a") == "x " * 600 + "http://localhost:8000/a"
