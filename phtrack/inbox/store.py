@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phtrack.inbox.grouping import EXCEPTION, Facts, facts_of
-from phtrack.inbox.retention import Retention, thin
+from phtrack.inbox.retention import Retention
 from phtrack.inbox.text import shorten
+from phtrack.inbox.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -242,13 +243,13 @@ class Store:
             self._until_tidy -= added
             if self._until_tidy <= 0:
                 self._until_tidy = _TIDY_EVERY
-                _tidy(db, self.retention)
+                tidy(db, self.retention)
         return added
 
     def tidy(self) -> None:
         """Apply the retention now. `add` does it now and then."""
         with self._writing() as db:
-            _tidy(db, self.retention)
+            tidy(db, self.retention)
 
     def clear(self) -> tuple[int, int]:
         """Forget everything, and give the space back. Returns how many issues and events there were."""
@@ -405,50 +406,3 @@ def _count(db: sqlite3.Connection, facts: Facts, timestamp: float) -> int:
             (*shown, id),
         )
     return int(id)
-
-
-def _tidy(db: sqlite3.Connection, retention: Retention) -> None:
-    """Apply *retention*: bodies first, then whole events and issues that are too many to keep even their traces."""
-    full = "SELECT issue FROM events WHERE issue IS NOT NULL AND size > 0 GROUP BY issue HAVING count(*) > ?"
-    for (issue,) in db.execute(full, (retention.per_issue,)).fetchall():
-        query = "SELECT id FROM events WHERE issue = ? AND size > 0 ORDER BY timestamp, id"
-        _drop_bodies(db, thin([row[0] for row in db.execute(query, (issue,))], retention.per_issue))
-    _drop_bodies(db, _too_much(db, retention))
-
-    _delete_events(db, "issue IS NULL ORDER BY id DESC LIMIT -1 OFFSET ?", retention.ordinary)
-    db.execute(
-        "DELETE FROM names WHERE name IN (SELECT name FROM names ORDER BY last_seen DESC LIMIT -1 OFFSET ?)",
-        (retention.names,),
-    )
-    forgotten = db.execute(
-        "SELECT id FROM issues ORDER BY last_seen DESC LIMIT -1 OFFSET ?", (retention.issues,)
-    ).fetchall()
-    for (issue,) in forgotten:
-        _delete_events(db, "issue = ?", issue)
-        db.execute("DELETE FROM issues WHERE id = ?", (issue,))
-    _delete_events(db, "size = 0 ORDER BY id DESC LIMIT -1 OFFSET ?", retention.traces)
-
-
-def _too_much(db: sqlite3.Connection, retention: Retention) -> list[int]:
-    """The oldest kept exceptions beyond the limits of the whole store, the newest of each issue excepted."""
-    query = "SELECT id, issue, size FROM events WHERE issue IS NOT NULL AND size > 0 ORDER BY id DESC"
-    size = 0
-    seen: set[int] = set()
-    surplus = []
-    for count, (id, issue, length) in enumerate(db.execute(query), start=1):
-        size += length
-        if issue in seen and (count > retention.exceptions or size > retention.exception_bytes):
-            surplus.append(id)
-        seen.add(issue)
-    return surplus
-
-
-def _drop_bodies(db: sqlite3.Connection, ids: Sequence[int]) -> None:
-    db.executemany("DELETE FROM bodies WHERE event = ?", [(id,) for id in ids])
-    db.executemany("UPDATE events SET size = 0 WHERE id = ?", [(id,) for id in ids])
-
-
-def _delete_events(db: sqlite3.Connection, which: str, value: int) -> None:
-    ids = db.execute(f"SELECT id FROM events WHERE {which}", (value,)).fetchall()
-    db.executemany("DELETE FROM bodies WHERE event = ?", ids)
-    db.executemany("DELETE FROM events WHERE id = ?", ids)
