@@ -28,8 +28,6 @@ MAX_LINES = 1_500
 MAX_BLOCKS = 4
 """Blocks kept for that."""
 
-_TRUE_PLACES_IN_STRINGS = sys.version_info >= (3, 12)
-
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -67,19 +65,21 @@ def opcode_at(code: CodeType, lasti: int) -> str:
     return opname[raw[lasti]] if 0 <= lasti < len(raw) else ""
 
 
-def by_position(position: trees.Span, opcode: str, node: ast.stmt, lines: Sequence[str], first_line: int) -> Found:
+def by_position(
+    position: trees.Span, code: CodeType, lasti: int, node: ast.stmt, lines: Sequence[str], first_line: int
+) -> Found:
     """
     The expression of *node* at *position*.
 
     Args:
-        opcode: As `opcode_at` gives it.
+        code, lasti: The instruction that *position* is of.
         lines: Those of the statement, the first of them being *first_line* of the file.
     """
     if _is_whole(node, position, first_line + len(lines) - 1):
         meant = _meant_by_whole(node)
         return NOTHING if meant is None else found_at(meant, lines, first_line)
     path = trees.path_to(node, position)
-    if not _TRUE_PLACES_IN_STRINGS:
+    if not trees.TRUE_PLACES_IN_STRINGS:
         while path and isinstance(path[-1], ast.FormattedValue):
             path.pop()
         if any(isinstance(part, ast.JoinedStr) for part in path[:-1]) and not _says(path[-1], lines, first_line):
@@ -87,7 +87,7 @@ def by_position(position: trees.Span, opcode: str, node: ast.stmt, lines: Sequen
         if not path and any(isinstance(part, ast.JoinedStr) for part in ast.walk(node)):
             return NOTHING
     if path:
-        if opcode == "GET_ITER" and isinstance(path[-1], _COMPREHENSIONS):
+        if isinstance(path[-1], _COMPREHENSIONS) and opcode_at(code, lasti) == "GET_ITER":
             path.append(path[-1].generators[0].iter)  # 3.11 names the comprehension, 3.12 what it goes over
             position = trees.span_of(path[-1])
         span = trees.span_of(path[-1])

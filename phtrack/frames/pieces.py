@@ -11,6 +11,7 @@ line, where a syntax tree costs 8. The caller parses the piece, and thereby noti
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ _token = re.compile(
     r'''"""|\'\'\'|"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?\Z)|[()\[\]{}]|\#|\\\Z'''
 ).search
 _closing = {quote: re.compile(rf"\\(?:.|\Z)|{quote}").finditer for quote in ('"""', "'''", '"', "'")}
+
+
+_NESTS_QUOTES = sys.version_info >= (3, 12)
+"""f-strings that hold quotes of their own kind, and lines (PEP 701): beyond a scan for quotes, so they are tokenized."""
+_f_string = re.compile(r"""(?i:\b(?:fr?|rf|tr?|rt))["']""").search
 
 
 class _Broken(Exception):
@@ -127,12 +133,37 @@ def _logical_line(lines: Sequence[str], at: int) -> tuple[int, int]:
     match = _whole_line(lines[at - 1])
     if match is not None:
         return at, match.end("code")
-    depth, quote = 0, ""
+    depth, quote, line_no = 0, "", at
     while True:
-        depth, quote, continues, end = _scan(lines[at - 1], depth, quote)
+        line = lines[line_no - 1]
+        if _NESTS_QUOTES and not quote and _f_string(line):
+            return _tokenized(lines, at)
+        depth, quote, continues, end = _scan(line, depth, quote)
         if not (depth or quote or continues):
-            return at, end
-        at += 1
+            return line_no, end
+        line_no += 1
+
+
+def _tokenized(lines: Sequence[str], at: int) -> tuple[int, int]:
+    """Like `_logical_line`, by Python's own tokenizer: ten times slower, and right about everything."""
+    from tokenize import COMMENT, NEWLINE, NL, TokenError, generate_tokens
+
+    rest = iter(range(at - 1, len(lines)))
+
+    def readline() -> str:
+        index = next(rest, None)
+        return "" if index is None else lines[index] + "\n"
+
+    end = 0
+    try:
+        for token in generate_tokens(readline):
+            if token.type == NEWLINE:
+                return at - 1 + token.start[0], end
+            if token.type not in (COMMENT, NL):
+                end = token.end[1]
+    except (TokenError, SyntaxError, ValueError) as error:
+        raise _Broken from error
+    raise _Broken
 
 
 def _scan(line: str, depth: int, quote: str) -> tuple[int, str, bool, int]:

@@ -46,7 +46,7 @@ class Statement:
     Of a compound statement this is the header alone: its `node` has a single `pass` for a body.
     """
 
-    __slots__ = ("_found", "_is_header", "_node", "_origin", "_position", "first_line", "last_line", "lines")
+    __slots__ = ("_found", "_is_header", "_node", "_origin", "_position", "_unsure", "first_line", "last_line", "lines")
 
     def __init__(self, origin: Site, piece: pieces.Piece, lines: tuple[str, ...], nodes: list[ast.stmt]) -> None:
         self.first_line: int = piece.first
@@ -58,8 +58,9 @@ class Statement:
         self._is_header = piece.is_header
         self._origin = origin
         self._position = instruction.position_at(origin.code, origin.lasti)
-        self._node: ast.stmt | None = self._pick(nodes)
         self._found: instruction.Found | None = None
+        self._node: ast.stmt | None = self._pick(nodes)
+        self._unsure = len(nodes) > 1 and not instruction.HAS_POSITIONS
         _keep(self)
 
     @property
@@ -76,6 +77,10 @@ class Statement:
 
         Kept for the latest `MAX_TREES` statements and parsed again for others, so don't rely on its identity.
         """
+        if self._unsure:  # Python 3.10, statements parted by semicolons: only the expression tells them apart
+            self._unsure = False
+            self._look()
+            self._node = None
         node = self._node
         if node is None:
             node = self._node = self._pick(trees.parse(self.lines, self.first_line, self._is_header))
@@ -114,6 +119,7 @@ class Statement:
         return None if found is None else self._node_at(found.span)
 
     def _node_at(self, span: trees.Span | None) -> ast.expr | None:
+        """The innermost expression with exactly this place."""
         if span is None:
             return None
         exact = [node for node in trees.path_to(self.node, span) if trees.span_of(node) == span]
@@ -133,8 +139,10 @@ class Statement:
         return None if lines is None else trees.block_at(lines, code.co_firstlineno, _is_module(code))
 
     def _pick(self, nodes: list[ast.stmt]) -> ast.stmt:
-        line, column = self._position[:2] if self._position is not None else (self.first_line, None)
-        return trees.pick(nodes, line, column)
+        known = self._position
+        if known is None and self._found is not None:
+            known = self._found.span
+        return trees.pick(nodes, known[:2] if known is not None else None)
 
     def _look(self) -> instruction.Found:
         found = self._found
@@ -144,8 +152,10 @@ class Statement:
 
     def _search(self) -> instruction.Found:
         if self._position is not None:
-            opcode = instruction.opcode_at(self._origin.code, self._origin.lasti)
-            return instruction.by_position(self._position, opcode, self.node, self.lines, self.first_line)
+            origin = self._origin
+            return instruction.by_position(
+                self._position, origin.code, origin.lasti, self.node, self.lines, self.first_line
+            )
         if instruction.HAS_POSITIONS:
             return instruction.NOTHING
         code, lines, lineno = self._origin.code, lines_of(self._origin), self._origin.lineno

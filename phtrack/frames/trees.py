@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ MAX_BLOCK_LINES = 2_000
 """Lines of a function or module that are parsed as a whole."""
 MAX_BLOCKS = 32
 """Syntax trees of functions kept in memory."""
+
+TRUE_PLACES_IN_STRINGS = sys.version_info >= (3, 12)
+"""Whether the places of expressions inside f-strings can be trusted."""
 
 _first_word = re.compile(r"\s*([a-z]+)").match
 _escape = re.compile(r"\\(?s:(.))")
@@ -138,15 +142,19 @@ def _shift(node: ast.AST, by: int) -> None:
             own["end_lineno"] += by
 
 
-def pick(statements: Sequence[ast.stmt], line: int, column: int | None) -> ast.stmt:
-    """The innermost of *statements* at a place: of `a; b` and `if x: return y` the part that column is in."""
+def pick(statements: Sequence[ast.stmt], place: tuple[int, int] | None) -> ast.stmt:
+    """
+    The innermost of *statements* at a line and column: of `a; b` and `if x: return y` the part that is there.
+
+    Without a place, the first.
+    """
     found = statements[0]
-    if column is None:
+    if place is None:
         return found
     inside: Sequence[ast.AST] = statements
     while True:
         for node in inside:
-            if _covers(node, (line, column, line, column)):
+            if _covers(node, (*place, *place)):
                 break
         else:
             return found
@@ -164,20 +172,42 @@ def span_of(node: ast.AST) -> Span:
 
 def path_to(root: ast.AST, span: Span) -> list[ast.expr]:
     """The expressions below *root* that hold all of *span*, the outermost first."""
-    found = []
-    nodes = [root]
-    while nodes:
-        children = [child for node in nodes for child in ast.iter_child_nodes(node)]
-        nodes = []
-        for child in children:
-            if "lineno" not in child.__dict__:
-                if child._fields:
-                    nodes.append(child)  # arguments and comprehensions have no place of their own
-            elif _covers(child, span):
-                if isinstance(child, ast.expr):
-                    found.append(child)
-                nodes.append(child)
+    found: list[ast.expr] = []
+    node: ast.AST | None = root
+    while node is not None:
+        if not TRUE_PLACES_IN_STRINGS and isinstance(node, ast.JoinedStr):
+            return found + _longest_path(node, span)
+        node = _child_at(node, span)
+        if isinstance(node, ast.expr):
+            found.append(node)
     return found
+
+
+def _child_at(node: ast.AST, span: Span) -> ast.AST | None:
+    """The nearest node below *node* with a place of its own, which holds *span*. Such nodes never overlap."""
+    own = node.__dict__
+    for name in node._fields:
+        value = own.get(name)
+        for child in value if type(value) is list else (value,):
+            if not isinstance(child, ast.AST):
+                continue
+            place = child.__dict__
+            if "end_lineno" not in place:  # arguments, comprehensions, and the empty ones such as Load()
+                if child._fields and (inner := _child_at(child, span)) is not None:
+                    return inner
+            elif _covers(child, span):
+                return child
+    return None
+
+
+def _longest_path(node: ast.AST, span: Span) -> list[ast.expr]:
+    """Inside f-strings before Python 3.12, where all parts claim the place of the whole string."""
+    longest: list[ast.expr] = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr) and _covers(child, span):
+            path = [child, *_longest_path(child, span)]
+            longest = max(longest, path, key=len)
+    return longest
 
 
 def block_at(lines: Sequence[str], first_line: int, is_module: bool) -> ast.AST | None:
