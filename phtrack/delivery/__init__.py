@@ -11,21 +11,26 @@ no file; each comes with the first need for it.
 from __future__ import annotations
 
 import time
+from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process
 from phtrack.delivery import native
 from phtrack.delivery.policy import Circuit
 from phtrack.delivery.report import Report
-from phtrack.delivery.sender import Sender, is_working
+from phtrack.delivery.sender import Sender, away, is_working
 
 if TYPE_CHECKING:
     from phtrack.delivery.spool import Spool
+    from phtrack.delivery.worker import Worker
     from phtrack.options import DeliveryOptions
     from phtrack.seams import Clock, Envelope, Lane, Transport
     from phtrack.tally import Tally
 
 __all__ = ["Delivery"]
+
+FORK_WAIT = 2.0
+"""Seconds a fork waits at most for our threads to be between two turns. It takes milliseconds, but for their first imports."""
 
 
 class SystemClock:
@@ -70,12 +75,14 @@ class Delivery:
             transport = HttpTransport(options, api_key=api_key, host=host, clock=self._clock)
         self._transport = transport
         self._circuit = Circuit()
-        self._report = Report(tally, options.on_error)
+        self._report = Report(tally, options.on_error, away)
         self._spool: Spool | None = None
         if options.spool_policy is not None and options.send:
             from phtrack.delivery.spool import Spool
 
             self._spool = Spool(options, api_key=api_key, clock=self._clock, report=self._report)
+        self._kept: list[Worker] = []
+        self._pid = getpid()
         self._ready = False
         self._closed = False
         self._direct = options.sync_mode or not options.send
@@ -114,6 +121,8 @@ class Delivery:
             False when it was dropped at the door: no room, too large, or closed. The reason is counted.
         """
         try:
+            if getpid() != self._pid:
+                _process.notice_fork()
             if not self._ready:
                 self._get_ready()
             sender = self._senders.get(lane) or self._add_sender(lane)
@@ -134,6 +143,7 @@ class Delivery:
             traffic. False at once when called from `on_error`, which can't wait for the thread it runs in.
         """
         try:
+            _process.notice_fork()
             deadline = None if timeout is None else self._clock.monotonic() + timeout
             begun = [(one, targets) for one in self._each() if (targets := one.flush_begin()) is not None]
             ends = [one.flush_end(targets, deadline) for one, targets in begun]
@@ -153,6 +163,7 @@ class Delivery:
             if is_working():
                 native.start_thread(lambda: self.close(timeout), "phtrack-close")
                 return
+            _process.notice_fork()
             self._closed = True
             deadline = None if timeout is None else self._clock.monotonic() + timeout
             senders = self._each()
@@ -168,6 +179,7 @@ class Delivery:
                 if self._spool is not None:
                     self._spool.close()
                 self._transport.close()
+                _process.off_exit(self)
         except Exception as error:
             _guard.swallowed("close", error)
 
@@ -212,12 +224,17 @@ class Delivery:
 
     def _get_ready(self) -> None:
         self._ready = True
-        _process.on_exit(self)
+        if native.is_shutting_down():
+            self.at_exit()  # too late for a thread, and perhaps for `atexit`
+        else:
+            _process.on_exit(self)
 
     def at_exit(self) -> None:
         """The process ends: one bounded close, without a word. What comes after it gets one short try each."""
         if self._closed:
             return
+        if not self._ready and not native.is_shutting_down():
+            return  # a forked child that captured nothing; its parent's events are its parent's
         self._report.level = "debug"
         for sender in self._each():
             sender.last_seconds = self._options.shutdown_timeout / 2
@@ -233,6 +250,17 @@ class Delivery:
         for sender in self._each():
             sender.hurry()
 
+    def before_fork(self) -> None:
+        """Wait until no thread of ours is in the middle of something that a child would inherit half done."""
+        deadline = time.monotonic() + FORK_WAIT
+        self._kept = [worker for sender in self._each() for worker in sender.before_fork(deadline)]
+
+    def after_fork_in_parent(self) -> None:
+        """Let them go on."""
+        kept, self._kept = self._kept, []
+        for worker in kept:
+            worker.at_work.release()
+
     def reset_after_fork(self) -> None:
         """In a child process: the events, threads and connections are the parent's."""
         self._tally.reset_after_fork()
@@ -243,4 +271,6 @@ class Delivery:
         for sender in self._each():
             sender.circuit = self._circuit
             sender.reset_after_fork()
+        self._kept = []
+        self._pid = getpid()
         self._ready = False

@@ -51,7 +51,8 @@ class HttpTransport:
         """url -> what `requests` makes of proxies and certificates for it, from arguments and environment."""
 
     def prepare(self) -> None:
-        """Load `requests` and make the session."""
+        """Load `requests` and what it loads late, and make the session."""
+        "host".encode("idna")
         self._connect()
 
     def close(self) -> None:

@@ -50,12 +50,28 @@ def new_lock() -> LockType:
 
 
 def threads_run() -> bool:
-    """False in uWSGI without ``--enable-threads``, where a thread starts and then never runs."""
+    """
+    False where a thread must not be started: in uWSGI without ``--enable-threads``, where it would never run, and in uWSGI's
+    master, which forks its workers without a word to Python, in the middle of whatever a thread does.
+    """
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is None:
         return True
-    given = getattr(uwsgi, "opt", {})
-    return any(given.get(name) or given.get(name.encode()) for name in ("enable-threads", "threads"))
+    return bool(uwsgi.worker_id()) and not uwsgi_lacks_threads()
+
+
+def uwsgi_lacks_threads() -> bool:
+    """True in uWSGI that was started without threads."""
+    given = getattr(sys.modules.get("uwsgi"), "opt", None)
+    if not isinstance(given, dict):
+        return False
+    return not any(given.get(name) or given.get(name.encode()) for name in ("enable-threads", "threads"))
+
+
+def is_shutting_down() -> bool:
+    """True once the main thread has ended: `atexit` runs or has run, and a thread started now would be cut off at will."""
+    threading = sys.modules.get("threading")
+    return threading is not None and not threading.main_thread().is_alive()
 
 
 def start_thread(target: Callable[[], None], name: str) -> None:

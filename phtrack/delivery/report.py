@@ -6,12 +6,14 @@ Called by senders, never with a lock held: `on_error` is the application's code 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from phtrack.seams import Envelope, Lane
     from phtrack.tally import Tally
@@ -23,10 +25,20 @@ QUIET_SECONDS = 60.0
 class Report:
     """The counters of one client's delivery, and its voice."""
 
-    __slots__ = ("_on_error", "last_error", "level", "tally")
+    __slots__ = ("_away", "_on_error", "last_error", "level", "tally")
 
-    def __init__(self, tally: Tally, on_error: Callable[[Exception, list[Any]], Any] | None) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        on_error: Callable[[Exception, list[Any]], Any] | None,
+        away: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """
+        Args:
+            away: Entered around `on_error`: what a sending thread does while it runs code that isn't ours.
+        """
         self.tally = tally
+        self._away = away
         self._on_error = on_error
         self.last_error: Exception | None = None
         self.level = "warning"
@@ -94,7 +106,9 @@ class Report:
         if self._on_error is None:
             return
         try:
-            self._on_error(error, [_decode(one) for one in envelopes])
+            batch = [_decode(one) for one in envelopes]
+            with self._away():
+                self._on_error(error, batch)
         except Exception as failure:
             _guard.say("error", "on_error raised %s", type(failure).__name__, every=QUIET_SECONDS, exc_info=failure)
 

@@ -30,13 +30,24 @@ if TYPE_CHECKING:
     from phtrack.options import DeliveryOptions
     from phtrack.seams import Clock, Envelope, Lane, Outcome, Route, Transport
 
-_working: ContextVar[bool] = ContextVar("phtrack_delivery_working", default=False)
-"""True in a thread that is delivering just now: it can't wait for delivery."""
+_working: ContextVar[Worker | None] = ContextVar("phtrack_delivery_working", default=None)
+"""The worker whose turn it is in this thread, which therefore can't wait for delivery."""
 
 
 def is_working() -> bool:
     """True in a thread that is delivering just now: code called from there can't wait for delivery."""
-    return _working.get()
+    return _working.get() is not None
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """While the application's code runs in a delivering thread, forks need not wait for it."""
+    worker = _working.get()
+    if worker is None:
+        yield
+    else:
+        with worker.away():
+            yield
 
 
 INLINE_SECONDS = 3.0
@@ -192,7 +203,7 @@ class Sender:
             return self._put_late(envelope, lane)
         self.report.tally.add(waiting.admitted)
         worker = Worker(self)
-        with _guard.quiet(), self.working():
+        with _guard.quiet(), self.working(worker):
             worker.load(batch)
             self._turns(worker, lambda: worker.is_idle, None)
         return True
@@ -209,7 +220,7 @@ class Sender:
         if self.spool is None and self.last_seconds > 0.01:
             start = self.clock.monotonic()
             batch.attempt = 1
-            with _guard.quiet(), self.working():
+            with _guard.quiet(), self.working(Worker(self)):
                 outcome = self.transport.send(batch, min(self._options.timeout, self.last_seconds))
             self.last_seconds -= self.clock.monotonic() - start
             if outcome.verdict == "delivered":
@@ -226,7 +237,7 @@ class Sender:
             self.report.count("spooled", [waiting.lane])
             return True
         policy_name = self._options.overflow
-        if policy_name == "block" and not _working.get():
+        if policy_name == "block" and _working.get() is None:
             end = self.clock.monotonic() + self._options.overflow_block_ms / 1000.0
             while self.clock.monotonic() < end:
                 room = native.new_lock()
@@ -261,11 +272,12 @@ class Sender:
         if self._manual:
             return True
         if not native.threads_run():
-            _guard.once(
-                "warning",
-                "uWSGI runs without threads (enable-threads is off): events are sent by the code that captures them, which "
-                "waits for the server. Start uWSGI with --enable-threads.",
-            )
+            if native.uwsgi_lacks_threads():
+                _guard.once(
+                    "warning",
+                    "uWSGI runs without threads (enable-threads is off): events are sent by the code that captures them, which "
+                    "waits for the server. Start uWSGI with --enable-threads.",
+                )
             return False
         with self.lock:
             if self._workers or self._state == CLOSED:
@@ -284,7 +296,7 @@ class Sender:
 
     def _serve_inline(self) -> None:
         """Without threads: send what waits now, one try, and never sleep in the application's time."""
-        if _working.get():
+        if _working.get() is not None:
             return
         with self.lock:
             self._urgent = True
@@ -295,13 +307,22 @@ class Sender:
             self._inline_seconds = None
 
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self, worker: Worker) -> Iterator[None]:
         """Mark this thread as delivering: it will not be made to wait for delivery."""
-        token = _working.set(True)
+        token = _working.set(worker)
         try:
             yield
         finally:
             _working.reset(token)
+
+    def before_fork(self, deadline: float) -> list[Worker]:
+        """Keep the threads from their turns, until *deadline* at most. Returns those that are kept, for `after_fork_in_parent`."""
+        here = _working.get()
+        kept = []
+        for worker in list(self._workers):
+            if worker is not here and worker.at_work.acquire(True, max(0.0, deadline - time.monotonic())):
+                kept.append(worker)
+        return kept
 
     # --- what workers ask ------------------------------------------------------------------------------------------
 
@@ -344,6 +365,7 @@ class Sender:
             return None
         taken = self.spool.take(self._flush_at, policy.MAX_BATCH_BYTES)
         if taken is None:
+            self._tell_waiters()
             return None
         protocol, events = taken
         route: Route = "ai" if events[0][0] == "ai" else "events"
@@ -429,6 +451,11 @@ class Sender:
             if not batch.recovered:
                 for _, lane in events:
                     self._waiting[lane].settled += 1
+        self._tell_waiters()
+
+    def _tell_waiters(self) -> None:
+        """Let everyone look again who waits for the end of something."""
+        with self.lock:
             waiters, self._drain_waiters = self._drain_waiters, []
         for lock in waiters:
             lock.release()
@@ -505,7 +532,7 @@ class Sender:
 
     def flush_end(self, targets: dict[Lane, int], deadline: float | None) -> bool:
         """Wait until what *targets* names has ended; False if *deadline* came first."""
-        if _working.get():
+        if _working.get() is not None:
             return False  # we are the one who would have to deliver it
 
         def done() -> bool:
@@ -546,7 +573,7 @@ class Sender:
             return done()
         try:
             worker = self._inline = self._inline or Worker(self)
-            with _guard.quiet(), self.working():
+            with _guard.quiet(), self.working(worker):
                 self._turns(worker, done, deadline, patient=patient)
             return done()
         finally:
@@ -565,7 +592,7 @@ class Sender:
     def step(self) -> float:
         """One turn without a thread; seconds until the next may have something to do."""
         worker = self._inline = self._inline or Worker(self)
-        with _guard.quiet(), self.working():
+        with _guard.quiet(), self.working(worker):
             return worker.turn()
 
     def hurry(self) -> None:
@@ -622,9 +649,7 @@ class Sender:
             if self._state != CLOSING or self._hopeless:
                 return
             self._hopeless = True
-            waiters, self._drain_waiters = self._drain_waiters, []
-        for lock in waiters:
-            lock.release()
+        self._tell_waiters()
 
     def end(self) -> None:
         """Settle everything that waits or travels, and let the threads go. Idempotent."""

@@ -10,6 +10,7 @@ Everything it decides it hands to the sender, which owns the queues, the lock an
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from phtrack import _guard
@@ -18,6 +19,8 @@ from phtrack.delivery.v1 import partition
 from phtrack.seams import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from phtrack.delivery.sender import Sender
     from phtrack.seams import Envelope, Lane, Outcome
 
@@ -27,7 +30,7 @@ FOREVER = float("inf")
 class Worker:
     """Sends for one `Sender`. A turn is never taken by two threads at once."""
 
-    __slots__ = ("_batches", "_epoch", "_sender", "_wake", "listening")
+    __slots__ = ("_batches", "_epoch", "_sender", "_wake", "at_work", "listening")
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -36,6 +39,11 @@ class Worker:
         self._epoch = -1
         self._wake = native.new_lock()
         self._wake.acquire()
+        self.at_work = native.new_lock()
+        """
+        Held by the thread in its turns, but for requests and the application's code. A fork waits for it: a child would find
+        modules half imported by a thread that it doesn't have, and wait for them for ever.
+        """
         self.listening = False
         """True while asleep and interested in new events. Guarded by the sender's lock."""
 
@@ -124,7 +132,8 @@ class Worker:
         now = sender.clock.monotonic()
         timeout = sender.timeout(now)
         sender.circuit.leaving(now, timeout)
-        outcome = sender.transport.send(batch, timeout)
+        with self.away():
+            outcome = sender.transport.send(batch, timeout)
         if outcome.size:
             sender.report.tally.add("bytes", outcome.size)
         if outcome.error is not None:
@@ -187,19 +196,33 @@ class Worker:
             self._batches.appendleft(again)
         sender.delivered_partly(batch, verdicts, outcome)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """While inside, a fork need not wait for this thread."""
+        held = self.at_work.locked()
+        if held:
+            self.at_work.release()
+        try:
+            yield
+        finally:
+            if held:
+                self.at_work.acquire()
+
     # --- the thread ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """The life of a sending thread: turns, and rests between them, until the sender is closed."""
         sender = self._sender
-        with _guard.quiet(), sender.working():
+        with _guard.quiet(), sender.working(self):
             try:
-                sender.transport.prepare()
+                with self.at_work:
+                    sender.transport.prepare()
             except Exception as error:
                 _guard.swallowed("delivery's start", error)
             while not sender.closed:
                 try:
-                    wait = self.turn()
+                    with self.at_work:
+                        wait = self.turn()
                 except Exception as error:
                     self._stumbled(error)
                     wait = 0.0

@@ -169,7 +169,9 @@ class Server:
                     buffer += data
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
                 lines = head.decode("latin-1").split("\r\n")
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+                headers = {
+                    name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+                }
                 length = int(headers.get("content-length", 0))
                 pieces, have = [buffer], len(buffer)
                 while have < length:

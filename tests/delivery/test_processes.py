@@ -1,0 +1,322 @@
+"""Programs that are more than one process, or whose threads are not Python's: forks, pools, gunicorn, uWSGI, gevent, eventlet."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.delivery import program
+from tests.delivery.server import Server
+
+METHODS = ["fork", "forkserver", "spawn"]
+
+
+def names(server: Server) -> list[str]:
+    return sorted(event["event"] for event in server.accepted)
+
+
+def test_a_forked_child_sends_its_own_events_and_none_of_its_parents() -> None:
+    """What waits in the parent at the fork is sent once, by the parent; the child has a queue and a thread of its own."""
+    with Server() as server:
+        ended = program.run(
+            """
+            d = make(); d.put(event('parent'))
+            pid = os.fork()
+            if not pid:
+                d.put(event('child')); print(d.flush(20), tally.read()['admitted.events'], flush=True); os._exit(0)
+            os.waitpid(pid, 0)
+            """,
+            server.url,
+        )
+        assert ended.out == "True 1\n"
+        assert names(server) == ["child", "parent"]
+        assert len({event["properties"]["pid"] for event in server.accepted}) == 2
+
+
+def test_a_forked_child_that_returns_from_main_delivers_at_its_exit() -> None:
+    """A child that ends through the interpreter's exit uses it."""
+    with Server() as server:
+        program.run(
+            "d = make(); d.put(event('parent')); pid = os.fork(); d.put(event('both')); pid and os.waitpid(pid, 0)",
+            server.url,
+        )
+        assert names(server) == ["both", "both", "parent"]
+
+
+def test_two_hundred_forks_under_load_and_no_deadlock(tmp_path: Path) -> None:
+    """Forks at any moment, also while threads of the parent hold our locks; every child delivers its event."""
+    with Server() as server:
+        ended = program.run(
+            f"""
+            d = make(flush_at=20, flush_interval=0.05, spool_dir={str(tmp_path)!r}, max_queue_size=1000000)
+            stop = False
+            def storm():
+                while not stop: d.put(event('storm')); time.sleep(0)
+            threads = [threading.Thread(target=storm) for _ in range(2)]
+            for thread in threads: thread.start()
+            for n in range(20):
+                pids = []
+                for _ in range(10):
+                    pid = os.fork()
+                    if not pid:
+                        d.put(event('child'), 'errors')
+                        os._exit(0 if d.flush(30) else 9)
+                    pids.append(pid)
+                for pid in pids:
+                    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            stop = True
+            for thread in threads: thread.join()
+            print(d.flush(30), tally.read()['admitted.events'])
+            """,
+            server.url,
+            python=("-W", "ignore::DeprecationWarning"),
+        )
+        assert ended.err == ""
+        flushed, admitted = ended.out.split()
+        counts = server.count()
+        assert flushed == "True" and set(counts.values()) == {1}
+        assert names(server).count("child") == 200
+        assert names(server).count("storm") == int(admitted)
+
+
+CHILDREN = """
+import multiprocessing
+
+def work(n):
+    import phtrack
+    phtrack.capture('worked', distinct_id=str(n))
+
+def die(n):
+    raise RuntimeError('child')
+
+if __name__ == '__main__':
+    sys_method = {method!r}
+    context = multiprocessing.get_context(sys_method)
+    for target in (work, die):
+        process = context.Process(target=target, args=(1,)); process.start(); process.join()
+    with context.Pool(2) as pool:
+        pool.map(work, range(4)); pool.close(); pool.join()
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_children_of_multiprocessing_lose_nothing(method: str, tmp_path: Path) -> None:
+    """They end without atexit: their events arrive, and an exception that kills one is reported once."""
+    with Server() as server:
+        script = tmp_path / "program.py"
+        head = f"""
+            import sys; sys.path.insert(0, {str(program.ROOT)!r})
+            import phtrack
+            phtrack.init("k", host={server.url!r}, enable_exception_autocapture=True)
+        """
+        script.write_text(textwrap.dedent(head) + CHILDREN.format(method=method))
+        ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=50)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr.count("Traceback") == 1  # Python's own of the child
+        found = [event["event"] for event in server.accepted]
+        assert found.count("worked") == 5
+        assert found.count("$exception") == 1
+
+
+GUNICORN_APP = """
+import os, sys
+sys.path.insert(0, {root!r})
+import phtrack
+client = phtrack.Posthog("k", host={url!r})
+client.capture("master", distinct_id="m")
+
+def app(environ, start_response):
+    client.capture("request", distinct_id="r", properties={{"pid": os.getpid()}})
+    pid = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Length", str(len(pid)))])
+    return [pid]
+"""
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_gunicorn_with_a_preloaded_application(worker: str, tmp_path: Path) -> None:
+    """A client made in the master works in both workers, and what the workers captured last arrives at their stop."""
+    with Server() as server:
+        (tmp_path / "shop.py").write_text(GUNICORN_APP.format(root=str(program.ROOT), url=server.url))
+        socket_path = tmp_path / "port"
+        command = [
+            sys.executable,
+            "-W",
+            "ignore::DeprecationWarning",
+            "-m",
+            "gunicorn",
+            "--preload",
+            "-w",
+            "2",
+            "-k",
+            worker,
+        ]
+        command += [
+            "-b",
+            "127.0.0.1:0",
+            "--chdir",
+            str(tmp_path),
+            "--no-control-socket",
+            "--worker-tmp-dir",
+            str(tmp_path),
+            "shop:app",
+        ]
+        with open(socket_path, "w+") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            try:
+                address = _listening(process, socket_path)
+                pids: set[bytes] = set()
+                sent = 0
+                while len(pids) < 2 and sent < 300:
+                    pids.add(urllib.request.urlopen(address, timeout=10).read())
+                    sent += 1
+            finally:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0, socket_path.read_text()
+        assert len(pids) == 2
+        assert {
+            str(event["properties"].get("pid")).encode() for event in server.accepted if event["event"] == "request"
+        } == pids
+        assert names(server).count("request") == sent
+        assert names(server).count("master") == 1
+
+
+def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        for line in log.read_text().splitlines():
+            if "Listening at: " in line or "bound to TCP address" in line:
+                return "http://" + line.split("TCP address ")[-1].split("http://")[-1].split(" ")[0]
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: uWSGI's wheels")
+@pytest.mark.parametrize("threads", [False, True])
+def test_uwsgi(threads: bool, tmp_path: Path) -> None:
+    """Without --enable-threads a thread would never run: told once, and sent by the request; with it, as anywhere."""
+    uwsgi = Path(sys.executable).with_name("uwsgi")
+    with Server() as server:
+        (tmp_path / "shop.py").write_text(
+            GUNICORN_APP.format(root=str(program.ROOT), url=server.url).replace("def app", "def application")
+        )
+        log = tmp_path / "log"
+        command = [
+            str(uwsgi),
+            "--http-socket",
+            "127.0.0.1:0",
+            "--master",
+            "--processes",
+            "1",
+            "--module",
+            "shop",
+            "--chdir",
+            str(tmp_path),
+        ]
+        command += ["--virtualenv", sys.prefix, "--die-on-term", *(["--enable-threads"] if threads else [])]
+        with open(log, "w") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+            try:
+                address = _listening(process, log)
+                for _ in range(3):
+                    assert urllib.request.urlopen(address, timeout=10).status == 200
+                if not threads:
+                    assert names(server).count("request") == 3  # delivered before the answer was given
+                    assert log.read_text().count("uWSGI runs without threads") >= 1
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(20)
+        assert names(server).count("request") == 3
+        assert names(server).count("master") == 1
+        assert set(server.count().values()) == {1}
+
+
+GREEN = """
+{patch}
+d = make(flush_interval=0.2)
+def work(n):
+    for k in range(50):
+        d.put(event('e')); {sleep}
+jobs = [{spawn} for n in range(20)]
+for job in jobs: {join}
+# While the main thread waits in flush, other greenlets go on.
+ticks = []
+def tick():
+    while True: ticks.append(1); {sleep}
+{ticker}
+d.put(event('last'), 'errors')
+print(d.flush(20), len(ticks) > 0)
+{busy}
+"""
+GEVENT = dict(
+    spawn="gevent.spawn(work, n)", join="job.join()", sleep="gevent.sleep(0.001)", ticker="gevent.spawn(tick)",
+    busy="d.put(event('behind a busy loop'), 'errors'); end = time.perf_counter() + 1.5\nwhile time.perf_counter() < end: pass\nprint(tally.read().get('delivered.errors'))",
+)  # fmt: skip
+EVENTLET = dict(
+    GEVENT,
+    spawn="eventlet.spawn(work, n)",
+    join="job.wait()",
+    sleep="eventlet.sleep(0.001)",
+    ticker="eventlet.spawn(tick)",
+)
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_green_threads(library: str, when: str) -> None:
+    """Patched before or after phtrack is imported: everything arrives, flush lets others run, a busy loop does not stop delivery."""
+    patch = {
+        "gevent": "import gevent, gevent.monkey; gevent.monkey.patch_all()",
+        "eventlet": "import eventlet; eventlet.monkey_patch()",
+    }[library]
+    parts = GEVENT if library == "gevent" else EVENTLET
+    source = GREEN.format(patch="" if when == "before" else patch, **parts)
+    prelude = (patch + "\n" if when == "before" else "") + program.PRELUDE
+    with Server(
+        always=lambda request: __import__("tests.delivery.server", fromlist=["Answer"]).Answer(200, delay=0.05)
+    ) as server:
+        ended = program.run(
+            (f"import {library}\n" if when == "before" else "") + source,
+            server.url,
+            prelude=prelude,
+            python=("-W", "ignore"),
+        )
+        assert ended.err == "" and ended.code == 0
+        assert ended.out.split() == ["True", "True", "2"]
+        assert names(server).count("e") == 1000
+        assert set(server.count().values()) == {1}
+
+
+def test_nothing_is_started_or_opened_before_it_is_needed() -> None:
+    """A client that captured nothing has no thread, no file, no signal handler, no network library."""
+    with Server() as server:
+        ended = program.run(
+            """
+            before = set(os.listdir('/proc/self/fd')) if os.path.isdir('/proc/self/fd') else set()
+            d = make()
+            after = set(os.listdir('/proc/self/fd')) if before else set()
+            print(threading.active_count(), len(after) - len(before), sorted({'requests', 'urllib3', 'ssl', 'asyncio', 'sqlite3', 'logging'} & set(sys.modules)))
+            """,
+            server.url,
+        )
+        assert ended.out == "1 0 []\n"
+        assert server.connections == 0
+
+
+def test_no_subprocess_is_ever_started() -> None:
+    """An audit hook sees neither a fork nor an exec from first event to exit."""
+    with Server() as server:
+        ended = program.run(
+            """
+            sys.addaudithook(lambda name, args: name in ('os.fork', 'os.exec', 'os.posix_spawn', 'subprocess.Popen') and print(name))
+            d = make(); d.put(event('a'), 'errors'); d.flush()
+            """,
+            server.url,
+        )
+        assert ended.out == "" and names(server) == ["a"]
