@@ -258,6 +258,9 @@ def _about_the_event(
         why["given_up"] = given_up
     if found:
         why["scrubbed"] = sorted(set(found))
+    hiding = [index for index, picture in enumerate(report.snapshot.pictures) if picture.link.hides_context]
+    if hiding:
+        why["context_hidden"] = hiding
     omitted = sum(picture.link.omitted for picture in report.snapshot.pictures)
     if omitted:
         why["omitted_exceptions"] = omitted

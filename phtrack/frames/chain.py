@@ -82,7 +82,19 @@ def _in_classes(mro: tuple[type, ...], name: str) -> Any:
 class Link:
     """One exception of a chain."""
 
-    __slots__ = ("errno", "exception", "is_group", "module", "notes", "omitted", "parent", "relation", "text", "type")
+    __slots__ = (
+        "errno",
+        "exception",
+        "hides_context",
+        "is_group",
+        "module",
+        "notes",
+        "omitted",
+        "parent",
+        "relation",
+        "text",
+        "type",
+    )
 
     def __init__(self, exception: BaseException, parent: int | None, relation: str | None) -> None:
         kind = kind_of(type(exception))
@@ -99,6 +111,10 @@ class Link:
         self.text = _text(exception, kind, own)
         self.errno = _errno(exception) if kind.is_os_error else None
         self.is_group = kind.is_group
+        self.hides_context = (
+            _suppresses(exception) and _cause_of(exception) is None and _context_of(exception) is not None
+        )
+        """True for `raise X from None` while another exception was being handled."""
         self.omitted = 0
         """Members or causes left out because the list was full."""
 

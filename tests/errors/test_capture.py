@@ -93,7 +93,9 @@ def test_causes_contexts_and_from_none(recorder: Recorder) -> None:
         ("ValueError", "outer", None, None),
         ("KeyError", "'key'", 0, "context"),
     ]
-    assert entries(recorder.capture(build("none"))) == [("ValueError", "outer", None, None)]
+    cut = recorder.capture(build("none"))
+    assert entries(cut) == [("ValueError", "outer", None, None)]
+    assert cut["phtrack"]["context_hidden"] == [0]
 
 
 def test_each_exception_of_a_chain_has_its_own_frames_and_values(recorder: Recorder) -> None:
