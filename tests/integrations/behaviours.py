@@ -17,6 +17,7 @@ Routes of `build` (GET unless said; `async` handlers use the `a…` twin of a me
     /boom               code.boom()                         raises: unhandled
     /items/<number>     code.boom(number)                   raises: unhandled, on a route with a parameter
     /handled            code.handled()                      raises Handled, which the app's error handler answers with 409
+    /degraded           code.degraded()                     raises Degraded, which the app's error handler answers with 503
     /missing            the framework's own "404 not found" raised by the handler
     /whoami             code.whoami()                       JSON of the context
     /identify           code.identify()                     the handler says who the user is, then raises
@@ -63,6 +64,10 @@ class Handled(Exception):
     """What the applications have an error handler for."""
 
 
+class Degraded(Exception):
+    """What the applications have an error handler for that answers with a server error."""
+
+
 # --- the application's own code --------------------------------------------------------------------------------------
 
 
@@ -84,6 +89,9 @@ class Code:
 
     def handled(self) -> Any:
         raise Handled("no stock")
+
+    def degraded(self) -> Any:
+        raise Degraded("no warehouse")
 
     def whoami(self) -> dict[str, Any]:
         return {
@@ -338,7 +346,7 @@ class _Adapter:
     source: str
     """`$exception_source` of an unhandled error."""
     handled_source: str | None = None
-    """`$exception_source` of an error that the app's handler turned into a response; None: it is not captured."""
+    """`$exception_source` of an error that the app's handler answered with a 5xx; None: it is not captured."""
     together: int = 50
     """How many requests may be inside their handlers at the same time: 50, or for servers with few threads 10 or 25."""
     routes: dict[str, str]
@@ -417,15 +425,21 @@ class Requests(_Adapter):
         assert watched.exceptions() == []
 
     def test_an_error_that_the_app_answers(self, watched: Watched) -> None:
-        """An error handler's response is the application's decision: no event, or one that says `handled`."""
+        """An error handler's 4xx is the application's decision and no event."""
         with self.serving(watched) as base:
             assert fetch(base, "/handled").status == 409
+        assert watched.exceptions() == []
+
+    def test_an_error_that_the_app_answers_with_a_server_error(self, watched: Watched) -> None:
+        """Where the contract has a boundary for it, an error handler's 5xx is one event that says `handled`; else none."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/degraded").status == 503
         if self.handled_source is None:
             assert watched.exceptions() == []
         else:
             about = described(watched.the_exception())
-            assert (about["type"], about["source"], about["handled"]) == ("Handled", self.handled_source, True)
-            assert (about["level"], about["mechanism"], about["status"]) == ("error", "middleware", 409)
+            assert (about["type"], about["source"], about["handled"]) == ("Degraded", self.handled_source, True)
+            assert (about["level"], about["mechanism"], about["status"]) == ("error", "middleware", 503)
 
     def test_control_flow_is_no_error(self, watched: Watched) -> None:
         """The framework's own "not found" is an answer, not an error."""
