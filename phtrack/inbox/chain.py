@@ -12,7 +12,7 @@ from typing import Any
 
 from phtrack.inbox.grouping import entries_of
 from phtrack.inbox.stack import Stack, stack_of
-from phtrack.inbox.text import as_dict, as_int, as_text
+from phtrack.inbox.text import as_dict, as_int, as_list, as_text
 
 MAX_EXCEPTIONS = 50
 """The wire format allows no more."""
@@ -45,6 +45,8 @@ class ExceptionView:
     """Of a group: how many exceptions of which types it holds."""
     synthetic: bool
     """True when it was never raised, so that the stack is the one it was reported from."""
+    hides_context: bool
+    """True when it was raised `from None` while another exception was being handled."""
     open: bool
     root_cause: bool
     stack: Stack
@@ -54,10 +56,16 @@ def chain_of(event: dict[str, Any]) -> tuple[list[ExceptionView], int]:
     """The exceptions of *event*, the caught one first, each before what it was caused by; and how many are not shown."""
     entries = entries_of(event)
     shown = entries[:MAX_EXCEPTIONS]
-    walk = _Walk(shown, _children(shown))
+    walk = _Walk(shown, _children(shown), _hiding(event))
     if shown:
         walk.tell(0, "", "", 0)
     return walk.told, len(entries) - len(shown)
+
+
+def _hiding(event: dict[str, Any]) -> set[int]:
+    """Indices of the exceptions that were raised `from None`, which only phtrack tells."""
+    told = as_list(as_dict(as_dict(event.get("properties")).get("phtrack")).get("context_hidden"))
+    return {index for index in told if isinstance(index, int)}
 
 
 def _children(entries: list[dict[str, Any]]) -> dict[int, list[int]]:
@@ -87,7 +95,8 @@ def _source(entry: dict[str, Any]) -> str:
 class _Walk:
     """Tells the tree from its root: each exception, then its cause or context, then its members."""
 
-    def __init__(self, entries: list[dict[str, Any]], children: dict[int, list[int]]) -> None:
+    def __init__(self, entries: list[dict[str, Any]], children: dict[int, list[int]], hiding: set[int]) -> None:
+        self._hiding = hiding
         self.told: list[ExceptionView] = []
         self._entries = entries
         self._children = children
@@ -111,6 +120,7 @@ class _Walk:
                 depth=depth,
                 members=_summary([self._entries[member] for member in members]),
                 synthetic=mechanism.get("synthetic") is True,
+                hides_context=index in self._hiding,
                 # In a long chain the ends matter: what was caught, and where it began.
                 open=index == 0 or len(self._entries) <= 3 or is_root_cause,
                 root_cause=is_root_cause,

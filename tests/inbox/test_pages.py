@@ -172,6 +172,13 @@ def test_a_never_raised_exception_says_so(http: Http) -> None:
     assert "never raised; this is where it was reported" in text
 
 
+def test_from_none_is_told_from_no_context(http: Http) -> None:
+    """The page says where `from None` hides what was being handled, and only there."""
+    assert "from None" not in http.issue_page(make.exception()).text
+    text = http.issue_page(make.exception(phtrack={"context_hidden": [0]})).text
+    assert "Raised while another exception was being handled, which from None hides." in text
+
+
 def test_events_of_an_issue_are_walked_in_the_order_they_happened(http: Http) -> None:
     """Older, newer, oldest and newest lead to the right events, whatever the order of arrival."""
     for day in (2, 4, 1, 3):
