@@ -163,7 +163,7 @@ CASES: list[tuple[Any, Any, str]] = [
     (decimal.Decimal("1.50"), "1.50", "decimal.Decimal"),
     (fractions.Fraction(1, 3), "1/3", "fractions.Fraction"),
     (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005", "uuid.UUID"),
-    (pathlib.PurePosixPath("/a/b"), "/a/b", "pathlib.PurePosixPath"),
+    (pathlib.PurePosixPath("/a/b"), "/a/b", f"{pathlib.PurePosixPath.__module__}.PurePosixPath"),
     (re.compile("a+"), "a+", "re.Pattern"),
     (Failed("broken", 7), {"args": ["broken"], "order": 7}, f"{__name__}.Failed"),
     (KeyError("a"), {"args": ["a"]}, "KeyError"),
