@@ -33,6 +33,8 @@ class FrameExtras(TypedDict, total=False):
     """`[line, column, end line, end column]` of `expression`: lines 1-based in the file, columns 0-based in characters."""
     variables: list[dict[str, Any]]
     """Values, nearest first: `name`, `value`, `type`, and where they apply `length`, `truncated`, `redacted` (by which rule)."""
+    source_changed: bool
+    """True when the file was written after it was imported, so that the lines may not be the ones that ran."""
     not_recorded: list[str]
     """What is missing among the values, and why."""
     repeats: int

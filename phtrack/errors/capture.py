@@ -20,7 +20,7 @@ from phtrack.errors.report import Report, render
 from phtrack.errors.throttle import Buckets, Held, Throttle
 from phtrack.event import MAX_EVENT_BYTES, RESERVED
 from phtrack.frames import chain, snapshot
-from phtrack.frames.asyncchain import task_name
+from phtrack.frames.asyncchain import awaiting_chain, task_name
 from phtrack.frames.in_app import InApp
 from phtrack.frames.values import ValueSnapshot
 from phtrack.scrub import Rules, scrubber
@@ -193,6 +193,7 @@ class Errors:
     def _report(self, caught: Caught, boundary: Boundary, fingerprint: Any, held: Held | None) -> Report:
         scope = context.surroundings()
         hide = self._scrubber if scope is None else self._scrubber_in(scope)
+        task = task_name()
         return Report(
             snapshot=self._snapshot(caught, scope, hide),
             boundary=boundary,
@@ -204,7 +205,8 @@ class Errors:
             ),
             compute_fingerprint=self._compute,
             held=held,
-            task=task_name(),
+            task=task,
+            awaited_by=awaiting_chain() if task is not None else [],
         )
 
     def _snapshot(self, caught: Caught, scope: context.Scope | None, hide: Scrubber) -> snapshot.Snapshot:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from phtrack.errors.boundary import Boundary
     from phtrack.errors.throttle import Held
     from phtrack.fingerprint import Fingerprint
+    from phtrack.frames.asyncchain import Waiting
     from phtrack.frames.site import Site
     from phtrack.frames.snapshot import Level, Picture, Snapshot
     from phtrack.scrub import Scrubber
@@ -48,7 +49,8 @@ class Report:
     """What the throttle held back before this one."""
     task: str | None = None
     """Name of the asyncio task."""
-    awaited_by: list[Any] = field(default_factory=list)
+    awaited_by: list[Waiting] = field(default_factory=list)
+    """The tasks that wait for it, the nearest first."""
     merged: list[dict[str, Any]] = field(default_factory=list)
     """Later sightings of the same failure: boundary source and exception type of each."""
 
@@ -253,7 +255,10 @@ def _about_the_event(
     if report.task:
         why["task"] = report.task
     if report.awaited_by:
-        why["awaited_by"] = report.awaited_by
+        renderer = FrameRenderer(report.is_in_app, report.scrubber)
+        why["awaited_by"] = [
+            {"task": one.task, "frames": [renderer.place(site) for site in one.sites]} for one in report.awaited_by
+        ]
     if given_up:
         why["given_up"] = given_up
     if found:

@@ -88,6 +88,19 @@ class FrameRenderer:
                 extras["not_recorded"] = missing
         return _join(body, extras, variables)
 
+    def place(self, site: Site) -> dict[str, Any]:
+        """A frame in short: where it stands, and the line there."""
+        window = source.window(site, around=0)
+        place: dict[str, Any] = {
+            "filename": location.filename_of(site) or "<unknown>",
+            "function": statement.qualname_of(site),
+            "lineno": site.lineno,
+            "in_app": self._is_in_app(site),
+        }
+        if window is not None:
+            place["context_line"] = self._scrubber.source(window[1])
+        return place
+
     def _fixed(self, site: Site, in_app: bool) -> bytes:
         """What never changes for *site*, encoded; ends with the object under `phtrack`."""
         cache = site.rendering
@@ -129,6 +142,8 @@ class FrameRenderer:
     def _details(self, site: Site) -> dict[str, Any]:
         """What phtrack knows beyond the wire contract, for frames of the application."""
         details: dict[str, Any] = {"qualname": statement.qualname_of(site)}
+        if source.changed_since_import(site):
+            details["source_changed"] = True
         found = statement.statement_of(site)
         if found is None:
             return details
