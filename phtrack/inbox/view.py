@@ -150,15 +150,34 @@ def _remarks(properties: dict[str, Any]) -> list[tuple[str, str]]:
     """What the sender says about the event itself, in words where they are known."""
     rows = []
     for key, value in as_dict(properties.get("phtrack")).items():
-        if key == "fingerprint":
+        if key in ("fingerprint", "context_hidden"):
             continue
         held_back = held_back_of(properties)
         if key == "held_back" and held_back:
             since = timestamp_of(as_dict(value).get("since"))
             rows.append(("held back", f"{held_back:,} more before it" + (f", since {clock(since)}" if since else "")))
+        elif key == "awaited_by":
+            rows.append(("awaited by", "\n".join(map(_waiting, as_list(value)[:20]))))
+        elif key == "packages":
+            rows.append(
+                (
+                    "packages",
+                    ", ".join(f"{as_text(name, 100)} {as_text(of, 50)}" for name, of in as_dict(value).items()),
+                )
+            )
         else:
             rows.append((_REMARKS.get(key) or as_text(key, 100).replace("_", " "), _lines(value)))
     return rows
+
+
+def _waiting(task: Any) -> str:
+    """A task that waited, and where: its innermost frame of the application, else its innermost."""
+    told = as_dict(task)
+    frames = [as_dict(frame) for frame in as_list(told.get("frames"))]
+    frame = next((one for one in reversed(frames) if one.get("in_app") is True), frames[-1] if frames else {})
+    place = f"{as_text(frame.get('function'), 200)} ({as_text(frame.get('filename'), 200)}:{as_text(frame.get('lineno'), 10)})"
+    line = as_text(frame.get("context_line"), 300).strip()
+    return f"{as_text(told.get('task'), 100)} in {place}{': ' + line if line else ''}"
 
 
 def _lines(value: Any) -> str:

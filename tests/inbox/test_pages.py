@@ -179,6 +179,24 @@ def test_from_none_is_told_from_no_context(http: Http) -> None:
     assert "Raised while another exception was being handled, which from None hides." in text
 
 
+def test_who_waited_for_a_task_is_told(http: Http) -> None:
+    """Each waiting task stands in one line, with the place in the application; odd data does no harm."""
+    frame = {
+        "function": "page",
+        "filename": "shop.py",
+        "lineno": 12,
+        "in_app": True,
+        "context_line": "  await gather(x)",
+    }
+    about = {
+        "awaited_by": [{"task": "page-1", "frames": [frame, {"function": "lib", "in_app": False}]}, 5],
+        "packages": {"a": "1"},
+    }
+    text = http.issue_page(make.exception(phtrack=about)).text
+    assert "page-1 in page (shop.py:12): await gather(x)" in text
+    assert "packages a 1" in text
+
+
 def test_events_of_an_issue_are_walked_in_the_order_they_happened(http: Http) -> None:
     """Older, newer, oldest and newest lead to the right events, whatever the order of arrival."""
     for day in (2, 4, 1, 3):
