@@ -199,7 +199,7 @@ class Flags:
                 if type(value) is not Unresolved:
                     self._after_local(rules, key, value, subject, send)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
-        return self._finish(self.remotely(key, subject, rules, only_locally), subject, send).value
+        return self.finish(self.remotely(key, subject, rules, only_locally), subject, send).value
 
     def _after_local(self, rules: Ruleset, key: str, value: FlagValue, subject: Subject, send: bool) -> None:
         if self._stale is not None and self._stale.writes_local:
@@ -247,7 +247,7 @@ class Flags:
             return Reading(key, None, error="local_evaluation_inconclusive" if known else "flag_missing")
         if self._is_known_missing(key, rules):
             return Reading(key, None, error="flag_missing")
-        answer = self._ask(subject, [key])
+        answer = self.ask_about(subject, [key])
         record = answer.flags.get(key)
         failure = answer.failure or (
             record.failure if record is not None and record.failure == "unknown_error" else None
@@ -296,9 +296,10 @@ class Flags:
         subject = self.subject(distinct_id, **about)
         if subject is None:
             return None
-        return self._finish(self.reading(key, subject, only_locally), subject, send)
+        return self.finish(self.reading(key, subject, only_locally), subject, send)
 
-    def _finish(self, reading: Reading, subject: Subject, send: bool) -> Reading:
+    def finish(self, reading: Reading, subject: Subject, send: bool) -> Reading:
+        """Remember and, if *send*, report a reading. Never blocks."""
         if reading.local and self._stale is not None and self._stale.writes_local and reading.value is not None:
             rules = self.definitions.current
             entry = {"value": reading.value, "payload": reading.payload}
@@ -306,8 +307,6 @@ class Flags:
         if send:
             self._report(reading, subject)
         return reading
-
-    finish = _finish
 
     def subject(self, distinct_id: Any, **about: Any) -> Subject | None:
         """The subject of these arguments; None when disabled or without an id."""
@@ -319,7 +318,8 @@ class Flags:
                 context.note_flag_read(reading.key, reading.value)
             self.called.report(reading, subject.distinct_id, subject.given_groups, subject.disable_geoip)
 
-    def _ask(self, subject: Subject, keys: Sequence[str] | None) -> RemoteAnswer:
+    def ask_about(self, subject: Subject, keys: Sequence[str] | None) -> RemoteAnswer:
+        """The server's answer about *subject*. Blocks."""
         return self._remote.ask(subject.body(self._options.events.disable_geoip, keys))
 
     # --- many flags --------------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ class Flags:
         rules = self.definitions.ensure()
         evaluated = self.evaluate(subject, rules, wanted)
         needs_server = not only_locally and self.is_incomplete(rules, evaluated, wanted)
-        answer = self._ask(subject, wanted) if needs_server else NO_ANSWER
+        answer = self.ask_about(subject, wanted) if needs_server else NO_ANSWER
         return self.assemble(subject, rules, evaluated, answer)
 
     def evaluate(
@@ -387,19 +387,24 @@ class Flags:
         if subject is None:
             return None
         rules = self.definitions.ensure()
-        values, unresolved = self.evaluate(subject, rules, keys)
-        if not only_locally and self.is_incomplete(rules, (values, unresolved), keys):
-            answer = self._ask(subject, keys)
-            if answer.failure is None:
-                return answer_values(answer)
-        if rules is None:
-            return None
-        return values, local_payloads(rules, values)
+        evaluated = self.evaluate(subject, rules, keys)
+        needs_server = not only_locally and self.is_incomplete(rules, evaluated, keys)
+        answer = self.ask_about(subject, keys) if needs_server else None
+        return self.bulk(rules, evaluated[0], answer)
+
+    @staticmethod
+    def bulk(
+        rules: Ruleset | None, values: dict[str, FlagValue], answer: RemoteAnswer | None
+    ) -> tuple[dict[str, FlagValue], dict[str, Any]] | None:
+        """What bulk getters return: of the server's answer if it was asked and gave one, else of the local *values*."""
+        if answer is not None and answer.failure is None:
+            return answer_values(answer)
+        return None if rules is None else (values, local_payloads(rules, values))
 
     def ask(self, distinct_id: Any, *, keys: Sequence[str] | None = None, **about: Any) -> RemoteAnswer | None:
         """The server's answer, whatever the definitions say; None when there is nobody to ask about."""
         subject = self.subject(distinct_id, **about)
-        return None if subject is None else self._ask(subject, keys)
+        return None if subject is None else self.ask_about(subject, keys)
 
     # --- on other events ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from phtrack.client import Client
-from phtrack.flag_calls import FlagCalls
 from phtrack.testing import FakeClock, RecordingTransport
 from tests.flags.server import FlagServer
 
@@ -21,21 +20,7 @@ def server() -> Iterator[FlagServer]:
     server.close()
 
 
-if issubclass(Client, FlagCalls):
-    Base: Any = Client
-else:  # until the client inherits the flag methods itself
-
-    class Base(FlagCalls, Client):  # type: ignore[no-redef]
-        def _close_parts(self) -> None:
-            super()._close_parts()
-            self._close_flags()
-
-        def reset_after_fork(self) -> None:
-            super().reset_after_fork()
-            self._fork_flags()
-
-
-class Watched(Base):  # type: ignore[misc]
+class Watched(Client):
     """A client, and the events it sent."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
