@@ -64,7 +64,8 @@ def has_stem(low: str) -> bool:
         or (
             ("=" in low or ":" in low or ">" in low)
             and ("srf" in low or "otp" in low or "cv" in low or "ssn" in low or "sk_" in low or "phrase" in low or "senha" in low
-                 or "kennwort" in low or "link" in low or "answer" in low or "pin" in low
+                 or "kennwort" in low or "link" in low or "rity_answ" in low or "rityansw" in low or "rity answ" in low
+                 or "pin_num" in low or "pin num" in low or "pinnum" in low
                  or (("?" in low or "&" in low)
                      and ("sig" in low or "sid" in low or "sess" in low or "hmac" in low or "assert" in low or "saml" in low)))
         )

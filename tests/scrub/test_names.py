@@ -49,9 +49,10 @@ def test_every_default_pattern_of_the_contract_is_a_secret_name(pattern: str) ->
 
 def test_every_secret_name_has_a_stem() -> None:
     """Text is searched for stems first: a name without one would never be found in a text."""
-    assert [name for name in SECRET if not text.has_any_stem(name.lower())] == []
+    assert [name for name in SECRET if not text.has_stem(f"{name.lower()}=")] == []
     every_word = names._STRONG | {"_".join(pair) for pair in names._PAIRS} | {f"{word}_key" for word in names._KEYED}
     assert [word for word in every_word if not text.has_any_stem(word)] == []
+    assert [word for word in every_word if not text.has_stem(f"?{word}=")] == []
 
 
 def test_additions_to_the_defaults_are_searched_and_the_defaults_stay_words() -> None:
