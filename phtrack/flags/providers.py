@@ -216,10 +216,10 @@ def await_first(read: Callable[[], Any], coming: Callable[[], bool], patience: f
     Without this a fleet that starts at once would all ask the server: one loads, and the others find nothing yet.
     """
     until = time.monotonic() + patience
-    found = read()
-    while found is None and time.monotonic() < until and coming():
+    while (found := read()) is None and time.monotonic() < until:
+        if not coming():
+            return read()  # it may have come between the two looks
         time.sleep(0.02 + 0.03 * random.random())
-        found = read()
     return found
 
 
