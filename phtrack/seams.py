@@ -80,8 +80,19 @@ class Batch:
     """
 
     __slots__ = (
-        "attempt", "created", "due", "envelopes", "error", "lanes", "payload", "protocol", "request_id", "retry_after",
-        "route", "recovered", "settled",
+        "attempt",
+        "created",
+        "due",
+        "envelopes",
+        "error",
+        "lanes",
+        "payload",
+        "protocol",
+        "recovered",
+        "request_id",
+        "retry_after",
+        "route",
+        "settled",
     )  # fmt: skip
 
     def __init__(

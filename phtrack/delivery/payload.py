@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,22 +26,36 @@ _GZIP, _ZLIB = 31, 15
 """`wbits` of the gzip and the zlib container."""
 
 
+Body = Union[bytes, "list[bytes | memoryview]"]
+"""Bytes, or pieces to be sent in order."""
+
+
 class Payload:
-    """The body of one batch over all its attempts."""
+    """The body of one batch over all its attempts. `start` is what comes before the end that differs."""
 
-    __slots__ = ("_compress_end", "_fixed", "_stamp_before")
+    __slots__ = ("_compress_end", "_stamped", "_start", "_whole")
 
-    def __init__(self, fixed: bytes, stamp_before: bytes | None, compress_end: Callable[[bytes], bytes] | None) -> None:
-        self._fixed = fixed
-        self._stamp_before = stamp_before
+    def __init__(self, start: bytes, *, stamped: bool, compress_end: Callable[[bytes], bytes] | None = None) -> None:
+        self._start: bytes | memoryview = start
+        self._stamped = stamped
         self._compress_end = compress_end
+        self._whole = False
 
-    def chunks(self, sent_at: str) -> list[bytes]:
-        """The body, in pieces to be sent in order. *sent_at* is used by protocol v0 only."""
-        if self._stamp_before is None:
-            return [self._fixed]
-        end = self._stamp_before + sent_at.encode() + b'"}'
-        return [self._fixed, end if self._compress_end is None else self._compress_end(end)]
+    def body(self, sent_at: str) -> Body:
+        """The body of the next attempt. *sent_at* is used by protocol v0 only."""
+        start = self._start
+        if not self._stamped:
+            return start  # type: ignore[return-value]  # never a view
+        end = b'],"sent_at":"%s"}' % sent_at.encode()
+        if self._compress_end is not None:
+            return [start, self._compress_end(end)]
+        if self._whole:
+            return [start, end]
+        # The first time, which is nearly always the only one, in one piece: a copy costs less than another write to the socket.
+        whole = b"%s%s" % (start, end)
+        self._start = memoryview(whole)[: len(start)]
+        self._whole = True
+        return whole
 
 
 def build(batch: Batch, *, api_key: str, historical: bool, compression: str | None) -> Payload:
@@ -56,24 +70,22 @@ def build(batch: Batch, *, api_key: str, historical: bool, compression: str | No
         head = b'{"created_at":"%s",' % rfc3339(batch.created).encode()
         if historical:
             head += b'"historical_migration":true,'
-        whole = b'%s"batch":[%s]}' % (head, bodies)
-        return Payload(_compressed(whole, compression), None, None)
-    fixed = b'{"api_key":%s,"historical_migration":%s,"batch":[%s' % (
+        return Payload(_compressed(b'%s"batch":[%s]}' % (head, bodies), compression), stamped=False)
+    start = b'{"api_key":%s,"historical_migration":%s,"batch":[%s' % (
         json.dumps(api_key).encode(),
         b"true" if historical else b"false",
         bodies,
     )
-    before = b'],"sent_at":"'
     if compression is None:
-        return Payload(fixed, before, None)
+        return Payload(start, stamped=True)
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP)
-    start = compressor.compress(fixed)
+    compressed = compressor.compress(start)
 
     def compress_end(end: bytes) -> bytes:
         copy = compressor.copy()
         return copy.compress(end) + copy.flush()
 
-    return Payload(start, before, compress_end)
+    return Payload(compressed, stamped=True, compress_end=compress_end)
 
 
 def _compressed(body: bytes, encoding: str | None) -> bytes:

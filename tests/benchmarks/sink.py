@@ -82,11 +82,15 @@ class _Taker(asyncio.Protocol):
             body = gzip.decompress(body)
         elif encoding and encoding[1] == b"deflate":
             body = zlib.decompress(body)
+        elif encoding and encoding[1] == b"br":  # sentry-sdk's choice where brotli is installed
+            import brotli
+
+            body = brotli.decompress(body)
         path = head.split(b" ", 2)[1]
         if b"/envelope" in path:
-            self.counts["events"] += len(
-                re.findall(rb'^\{[^\n]*"type" ?: ?"(?:event|transaction|log)"', body, re.MULTILINE)
-            )
+            for header in re.findall(rb'^\{[^\n]*"type" ?: ?"(?:event|transaction|log)"[^\n]*', body, re.MULTILINE):
+                many = re.search(rb'"item_count" ?: ?(\d+)', header)  # an envelope's item holds many logs
+                self.counts["events"] += int(many[1]) if many else 1
         elif b"/batch" in path or b"/i/" in path or b"/capture" in path:
             content = json.loads(body)
             self.counts["events"] += len(content.get("batch", [content])) if isinstance(content, dict) else len(content)
