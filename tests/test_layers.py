@@ -51,7 +51,6 @@ def room_of(name: str) -> str:
 def imports(name: str, path: Path) -> Iterator[tuple[int, str]]:
     """(line, room) of everything that module *name* imports from phtrack at run time."""
     package = ["phtrack", *name.split(".")[:-1]]
-    here = {room_of(other) for other, _ in modules()}
     for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -67,7 +66,7 @@ def imports(name: str, path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, parts[1]
             else:  # `from phtrack import x`: a room of that name, or a name of the package itself
                 for alias in node.names:
-                    yield node.lineno, alias.name if alias.name in here or alias.name in FLOOR_OF else "__init__"
+                    yield node.lineno, alias.name if alias.name in FLOOR_OF else "__init__"
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:

@@ -72,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
         try:
             url = stack.enter_context(inbox_at_hand(args.port))
         except OSError as error:
-            print(f"phtrack run: no inbox on {LOOPBACK}:{args.port}: {error}; choose another with --port", file=sys.stderr)
+            print(
+                f"phtrack run: no inbox on {LOOPBACK}:{args.port}: {error}; choose another with --port", file=sys.stderr
+            )
             return CALLED_WRONGLY
         print(f"phtrack: errors go to the inbox at {url}", file=sys.stderr)
         try:
