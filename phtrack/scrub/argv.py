@@ -2,6 +2,7 @@
 Secrets on a command line: ``--password hunter2``, ``--token=...``, ``-p hunter2``, ``-u user:password``, ``DB_PASSWORD=...``.
 
     list of arguments -> list of the same length, values of secret-looking options replaced
+    running text      -> the same for a command line that is quoted in a message, as `subprocess` does
 """
 
 from __future__ import annotations
@@ -105,3 +106,27 @@ def _hidden(argument: str, expected: str) -> str | None:
     ):
         return None
     return MARKER
+
+
+_QUOTED_PASSWORD = re.compile(
+    r"\b(?:mysql\w{0,12}|mariadb[\w-]{0,12}|sshpass)\b[^\n]{0,200}?[\s'\"]-p(?:['\"],[ ]?['\"])?([^\s'\",\]]{1,200})",
+    re.IGNORECASE,
+)
+_QUOTED_USER = re.compile(
+    r"(?:^|[\s'\"])(?:-u|--user|--proxy-user|-U)(?:[ =]|['\"],[ ]?['\"])[\w.@+-]{1,64}:"
+    r"(?![0-9]{1,6}(?:[\s'\"]|$))([^\s'\",\]]{1,200})"
+)
+
+
+def in_text(text: str, found: list[str]) -> str:
+    """*text* without the passwords of a quoted command line: ``mysql -u root -phunter2``, ``curl -u bob:hunter2``."""
+
+    def hide(match: re.Match[str]) -> str:
+        if match[1] == MARKER:
+            return match[0]
+        found.append("argv")
+        return match[0][: match.start(1) - match.start()] + MARKER
+
+    if "-p" in text:
+        text = _QUOTED_PASSWORD.sub(hide, text)
+    return _QUOTED_USER.sub(hide, text)

@@ -46,7 +46,7 @@ def value_at(text: str, start: int) -> Span:
     if end - bare.start() == _MAX_BARE:
         # Longer than any word: all of the unbroken rest goes.
         end = _PIECE_END.search(text, end).start()  # type: ignore[union-attr]
-    while end > start and text[end - 1] in ".,;:!?" and (end == len(text) or text[end] in " \t\r\n\"'"):
+    while end > start and text[end - 1] in ".,;:" and (end == len(text) or text[end] in " \t\r\n\"'"):
         end -= 1
     return start, end
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from phtrack.scrub import addresses, formats, names, source, sql
+from phtrack.scrub import addresses, argv, formats, names, source, sql
 from phtrack.scrub import text as texts
 from phtrack.scrub.marks import MARKER
 
@@ -32,6 +32,8 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
     if texts.has_stem(low):
         text = _by_name(scrubber, text, low if len(low) == len(text) else lower(text), found)
     if detect:
+        if "-p" in text or "-u" in text or "-U" in text or "user" in text:
+            text = argv.in_text(text, found)
         text = _by_format(text, found)
         if text is original and " " not in text and len(text) >= formats.MIN_RANDOM and formats.is_random(text):
             if not names.is_id(name):
@@ -50,6 +52,7 @@ def lower(text: str) -> str:
 
 def _by_name(scrubber: Scrubber, text: str, low: str, found: list[str]) -> str:
     masked = texts.auth_schemes(text, low, found)
+    masked = texts.validation_errors(masked, scrubber.masks, found)
     if sql.STATEMENT.search(masked) is not None:
         masked = _with_statement(scrubber, masked, found)
     if masked is not text:

@@ -70,6 +70,8 @@ _GETTERS = words(
 _COMPARERS = words(
     "compare_digest assertequal assertequals assertnotequal assert_equal startswith endswith eq ne __eq__ check_password"
 )
+_DEFAULTS = words("default fallback value initial const")
+"""Keywords that hold the value of what the first argument names."""
 _LOGINS = words("login log_in signin sign_in authenticate logon")
 _SHORTEST = 7
 """Characters of a literal with its quotes in which a rule of running text can find something: "pw=x"."""
@@ -154,7 +156,8 @@ class _Reader:
         self._covered = 0
         """Up to here an expression has hidden all literals."""
         self._calls: list[list[Any]] = []
-        """For each open bracket: the rule for its positional literals, the first one hidden, and how many commas passed."""
+        """For each open bracket: the rule for its positional literals, the first one hidden, how many commas passed,
+        and the rule of a secret name in first place."""
         self._matching: str | None = None
         """The rule for the subject of the `match` statement we are in."""
 
@@ -196,7 +199,7 @@ class _Reader:
             elif text in _COMPARES:
                 self._comparison(n)
             elif text in ("(", "[", "{"):
-                self._calls.append([*self._callee(n), 0] if text == "(" else [None, 0, 0])
+                self._calls.append([*self._callee(n), 0, None] if text == "(" else [None, 0, 0, None])
             elif text in (")", "]", "}"):
                 if self._calls:
                     self._calls.pop()
@@ -260,6 +263,8 @@ class _Reader:
         rule = self._masks(content)
         if rule is None:
             return
+        if self._calls and self._text(n - 1) == "(":
+            self._calls[-1][3] = rule
         following, before = self._text(n + 1), self._text(n - 1)
         if following == ":" and before != "[":
             self._hide_from(n + 2, rule, self._depths[n])
@@ -295,6 +300,8 @@ class _Reader:
                 break
             start -= 1
         rule = self._operand_rule(start + 1, n)
+        if rule is None and self._calls and self._text(n - 1) in _DEFAULTS:  # config("SECRET_KEY", default="...")
+            rule = self._calls[-1][3]
         if rule is not None:
             self._hide_from(n + 1, rule, depth, tuples=depth <= 0)
 
@@ -371,7 +378,7 @@ class _Reader:
         # Adjacent literals are one: "a" "b".
         begins = self._text(n - 1) in ("(", ",") or self._kind(n - 1) == "string"
         if self._calls and begins and (self._text(n + 1) in (",", ")", "") or self._kind(n + 1) == "string"):
-            rule, first, argument = self._calls[-1]
+            rule, first, argument, _ = self._calls[-1]
             if rule is not None and argument >= first:
                 self._hide(n, rule)
 

@@ -265,3 +265,26 @@ def duplicate_keys(text: str, masks: NameRule, found: list[str]) -> str:
         return f"Duplicate entry '{MARKER}' for key '{match[2]}'"
 
     return _DUPLICATE.sub(hide, text)
+
+
+_FIELD = re.compile(r"^[ ]{0,2}([\w.\[\]-]{1,200})\n[ ]{2}", re.MULTILINE)
+_INPUT = re.compile(r"input_value=(.{0,2000}?)(?=, input_type=|\]$|\n|\Z)", re.MULTILINE)
+
+
+def validation_errors(text: str, masks: NameRule, found: list[str]) -> str:
+    """pydantic names the field on the line above: ``password``, then ``String too short [..., input_value='x', ...]``."""
+    if "input_value=" not in text:
+        return text
+    fields = [(field.start(), masks(field[1])) for field in _FIELD.finditer(text)]
+    current: str | None = None
+
+    def hide(match: re.Match[str]) -> str:
+        nonlocal current
+        while fields and fields[0][0] < match.start():
+            current = fields.pop(0)[1]
+        if current is None or _is_nothing(match[1], masks):
+            return match[0]
+        found.append(current)
+        return f"input_value={MARKER}"
+
+    return _INPUT.sub(hide, text)

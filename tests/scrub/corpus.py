@@ -298,6 +298,18 @@ plant(
 )
 plant("text", "near \")\": syntax error in INSERT INTO t (a, api_key) VALUES (1, '§'))", PLAIN, "syntax error")
 
+for _template, _kept in (
+    ("Command '['mysql', '-u', 'root', '-p§', 'db']' returned non-zero exit status 1.", ("'root'", "'db'", "exit status 1.")),
+    ("Command 'mysql -u root -p§ db' timed out", ("mysql -u root -p", "db' timed out")),
+    ("Command '['app', '--password', '§']' returned non-zero exit status 1.", ("'app'", "exit status 1.")),
+    ("curl -u bob:§ https://x.example.com", ("curl -u bob:", "https://x.example.com")),
+    ("['curl', '-u', 'bob:§']", ("curl", "bob")),
+    ("1 error for Login\npassword\n  String too short [type=short, input_value='§', input_type=str]", ("type=short", "input_type=str")),
+    ("2 errors for A\nname\n  Bad [type=x, input_value='bob', input_type=str]\ndb.api_key\n  Bad [type=x, input_value='§', input_type=str]", ("'bob'",)),
+):  # fmt: skip
+    plant("text", _template, PLAIN, *_kept)
+plant("text", "SECRET_KEY = §", "kl@abc!")
+
 # --- source ---------------------------------------------------------------------------------------------------------
 
 for _template, _kept in (
@@ -351,6 +363,9 @@ for _template, _kept in (
     ('match password:\n    case "§": pass', ("match password",)),
     ('if password.startswith("§"):', ("startswith",)),
     ('lambda password="§": password', ("lambda",)),
+    ('SECRET_KEY = config("SECRET_KEY", default="§")', ("config(",)),
+    ('parser.add_argument("--password", "-p", default="§", help="the one")', ("--password", "the one")),
+    ('env("DB_PASSWORD", default="§")', ("DB_PASSWORD",)),
 ):  # fmt: skip
     plant("source", _template, PLAIN, *_kept)
 plant("source", "pin_code = §", "4711", "pin_code =")
@@ -445,7 +460,8 @@ innocent(
     "Key (id)=(42) already exists.", "Duplicate entry '42' for key 'users.PRIMARY'", "sort key = name", "key=value",
     "max_tokens=4096", "prompt_tokens: 1200, completion_tokens: 300", "token_count=17", "This model's maximum context length is 8192 tokens",
     "author: Jane Doe", "authority=example.com", "the keyboard is on", "monkey: banana", "bypass=true", "compass: north",
-    "task_id=8f3a2c", "disk_usage=80%", "desk_id: 7",
+    "1 error for Order\ncity\n  Too short [type=short, input_value='Bonn', input_type=str]", "Command '['ssh', '-p', '22', 'bob@host']' returned 1",
+    "Command 'docker run -u 1000:1000 -p 8080:80 x' failed", "task_id=8f3a2c", "disk_usage=80%", "desk_id: 7",
 )  # fmt: skip
 innocent(
     "text",
@@ -496,6 +512,7 @@ innocent(
     "    token=self.token,", 'url = f"https://api.example.com/orders/{order_id}"', "import secrets", "from auth.tokens import Token", "class Token(Base):", "# the password is checked later",
     'PASSWORD_FIELD = "id_password"', 'date = "2026-11-25"', "for token in tokens:", "return token == other.token", 'd["key"] = "value"', 'os.environ.get("HOME", "/root")',
     'sort_key = "name"', 'primary_key = "id"', 'has_password = "yes"', 'x = "don\'t"', "it's a docstring line", "lambda token: token.value",
+    'field = CharField("password", max_length=128)', 'parser.add_argument("--token", help="the API token")', 'f"password={password} user={user}"',
 )  # fmt: skip
 innocent(
     "sql",
