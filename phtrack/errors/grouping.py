@@ -10,8 +10,6 @@ from phtrack.fingerprint import ExceptionFacts, Fingerprint, FrameFacts, FramePa
 from phtrack.frames import location, statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from phtrack.frames.site import Site
     from phtrack.frames.snapshot import Picture, Snapshot
     from phtrack.scrub import Scrubber
@@ -19,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["explicit", "fingerprint_of"]
 
 
-def fingerprint_of(snapshot: Snapshot, is_in_app: Callable[[Site], bool], scrubber: Scrubber) -> Fingerprint:
+def fingerprint_of(snapshot: Snapshot, scrubber: Scrubber) -> Fingerprint:
     """The fingerprint of an event, and the parts that made it. Texts are scrubbed before they become part of it."""
-    return fingerprint([_exception(picture, is_in_app, scrubber) for picture in snapshot.pictures])
+    return fingerprint([_exception(picture, scrubber) for picture in snapshot.pictures])
 
 
-def _exception(picture: Picture, is_in_app: Callable[[Site], bool], scrubber: Scrubber) -> ExceptionFacts:
+def _exception(picture: Picture, scrubber: Scrubber) -> ExceptionFacts:
     link = picture.link
     folded = []
     for index, level in enumerate(picture.levels):
@@ -34,7 +32,7 @@ def _exception(picture: Picture, is_in_app: Callable[[Site], bool], scrubber: Sc
     return ExceptionFacts(
         type=link.type,
         message=scrubber.text(link.text),
-        frames=[_part(level.site, is_in_app(level.site)) for level in picture.levels],
+        frames=[_part(level.site, bool(level.in_app)) for level in picture.levels],
         relation=link.relation,  # type: ignore[arg-type]
         parent=link.parent,
         is_group=picture.is_group,

@@ -103,6 +103,10 @@ def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | 
         ask: The application's own fingerprint function; gets the event's exception properties as a dict.
     """
     found: list[str] = []
+    for picture in report.snapshot.pictures:
+        for level in picture.levels:
+            if level.in_app is None:
+                level.in_app = report.is_in_app(level.site)
     renderer = FrameRenderer(report.is_in_app, report.scrubber)
     shown = _values(report, found)
     print_ = _fingerprint(report)
@@ -224,7 +228,7 @@ def _fingerprint(report: Report) -> Fingerprint | None:
         return grouping.explicit(report.fingerprint)
     if not report.compute_fingerprint:
         return None
-    return grouping.fingerprint_of(report.snapshot, report.is_in_app, report.scrubber)
+    return grouping.fingerprint_of(report.snapshot, report.scrubber)
 
 
 def _asked(ask: Callable[[dict[str, Any]], Any], about: dict[str, Any], listed: bytes) -> Fingerprint | None:
@@ -241,10 +245,7 @@ def _about_the_event(
     if print_ is not None:
         why["fingerprint"] = {"rule": print_.rule, "parts": print_.parts}
     versions = packages.versions(
-        level.site
-        for picture in report.snapshot.pictures
-        for level in picture.levels
-        if not report.is_in_app(level.site)
+        level.site for picture in report.snapshot.pictures for level in picture.levels if not level.in_app
     )
     if versions:
         why["packages"] = versions

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def versions(sites: Iterable[Site]) -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _package_of(path: str) -> tuple[str, str] | None:
     """(directory of installed packages, top-level package or module) of a file, or None if it is not in one."""
     parts = path.replace("\\", "/").split("/")

@@ -70,7 +70,7 @@ class FrameRenderer:
             values: `code_variables`, the richer list, and notes about what is missing, as `frames.values` renders them.
         """
         site = level.site
-        in_app = self._is_in_app(site)
+        in_app = bool(level.in_app)
         with_context = detail.app_context if in_app else detail.library_context
         body = self._fixed(site, in_app) if with_context else encode.dumps(self._describe(site, in_app, context=False))
         extras: dict[str, Any] = {}

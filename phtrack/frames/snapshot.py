@@ -34,10 +34,12 @@ SHORT = 16
 class Level:
     """One kept frame of a stack: its site, its values, and what was left out before it."""
 
-    __slots__ = ("cycle", "omitted", "repeats", "site", "values")
+    __slots__ = ("cycle", "in_app", "omitted", "repeats", "site", "values")
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.in_app: bool | None = None
+        """True for a frame of the application; None while nobody has asked."""
         self.values: Any = None
         """What `values` took of this frame, or None."""
         self.repeats = 0
@@ -110,7 +112,8 @@ def take(
         stacks.append(frames)
     if take_values is not None:
         for where, level in inward_first([picture.levels for picture in pictures]):
-            if is_in_app(level.site):
+            level.in_app = is_in_app(level.site)
+            if level.in_app:
                 level.values = take_values(stacks[where[0]][where[1]][0], level.site)
     thread_id = get_native_id()
     return Snapshot(pictures, thread_id if thread_id < 2**31 else None)

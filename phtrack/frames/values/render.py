@@ -30,6 +30,8 @@ MAX_DEPTH = 12
 """Containers inside containers."""
 MAX_NODES = 100
 """Values of one variable."""
+_PLAIN_INT = 10**12
+"""Below it a whole number is too short to be a card's."""
 MAX_SHOWN_TEXT = 400
 """Characters of a string in the richer form."""
 _REUSED_DEPTH = 6
@@ -105,7 +107,7 @@ def render(
         else:
             left_out += 1
         if kind == "variable":
-            cost = len(name) + (len(contract) if type(contract) is str else len(repr(contract)))
+            cost = len(name) + (len(contract) if type(contract) is str else 8)
             if cost <= budget.code_variables:
                 budget.code_variables -= cost
                 chosen.append((type(value) is Node, name, contract))
@@ -124,6 +126,8 @@ def _variable(name: str, value: Any, scrubber: Texts, budget: RenderBudget) -> t
     kind = type(value)
     if kind is bool or value is None:
         return {"value": value, "type": kind.__name__}, str(value), 40
+    if (kind is int and -_PLAIN_INT < value < _PLAIN_INT) or (kind is float and isfinite(value)):
+        return {"value": value, "type": kind.__name__}, value, 48 + len(name)
     key = (id(value), name)
     if kind is Node and (known := budget.entries.get(key)) is not None:
         return known
@@ -166,6 +170,8 @@ class _Walk:
         """*value*, known as *name*, in the richer and in the contract's form; the same object where they don't differ."""
         self._left -= 1
         kind = type(value)
+        if kind is int and -_PLAIN_INT < value < _PLAIN_INT:
+            return value, value
         if kind is str:
             return self._text(value, len(value), name)
         if kind is not Node:
@@ -240,17 +246,22 @@ class _Walk:
 
     def _sequence(self, node: Node, name: str, depth: int) -> tuple[Any, Any]:
         shown: list[Any] = []
-        contract: list[Any] = []
+        contract = shown  # until they differ
         items = node.items or []
         for value in items:
             if self._left <= 0:
                 self._cuts += 1
                 break
             one, other = self.pair(value, name, depth + 1)
+            if other is not one and contract is shown:
+                contract = shown.copy()
             shown.append(one)
-            contract.append(other)
+            if contract is not shown:
+                contract.append(other)
         missing = max(node.length or 0, len(items)) - len(shown)
         if missing > 0:
+            if contract is shown:
+                contract = shown.copy()
             shown.append(f"… {missing:,} more")
             contract.append(TOO_LONG)
         return shown, contract
@@ -258,7 +269,7 @@ class _Walk:
     def _mapping(self, node: Node, name: str, depth: int) -> tuple[Any, Any]:
         is_object = node.form == OBJECT
         shown: dict[str, Any] = {}
-        contract: dict[str, Any] = {}
+        contract = shown  # until they differ
         hidden = 0
         items = node.items or []
         rule = self._rule_of_pair(items)
@@ -275,11 +286,18 @@ class _Walk:
                 text += "′"  # 1 and "1" are two keys of a dict, and one of a JSON object
             if rule is not None and known_as.lower() in _VALUED:
                 self.found.append(rule)
-                shown[text] = contract[text] = MARKER
+                one = other = MARKER
             else:
-                shown[text], contract[text] = self.pair(value, known_as, depth + 1)
+                one, other = self.pair(value, known_as, depth + 1)
+            if other is not one and contract is shown:
+                contract = shown.copy()
+            shown[text] = one
+            if contract is not shown:
+                contract[text] = other
         missing = max(node.length or 0, len(items)) - len(shown)
         if missing > 0:
+            if contract is shown:
+                contract = shown.copy()
             shown["…"] = f"{missing:,} more"
             if not is_object:
                 contract["…"] = TOO_LONG

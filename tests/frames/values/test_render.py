@@ -82,7 +82,7 @@ def test_names_are_ordered_as_in_the_contract_and_chosen_by_nearness() -> None:
     ]
     nodes = [(name, _sequence() if type(value) in (list, dict) else value, kind) for name, value, kind in taken]
     assert list(rendered(*nodes)[0]) == ["c", "y", "z", "a", "b"]
-    assert list(rendered(*nodes, budget=RenderBudget(code_variables=12))[0]) == ["c", "z", "a", "b"]
+    assert list(rendered(*nodes, budget=RenderBudget(code_variables=28))[0]) == ["c", "z", "a", "b"]
     assert [one["name"] for one in rendered(*nodes)[1]] == ["z", "b", "a", "y", "c"]
 
 
