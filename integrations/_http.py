@@ -69,6 +69,14 @@ class HttpOptions:
     """Tell the logged-in user's e-mail address."""
 
 
+def headers_wanted(capture_tracing_headers: Any, trust_tracing_headers: Any = None) -> bool:
+    """Whether tracing headers are read: by the new name of the option, else its deprecated one, else True. No bool is False."""
+    for given in (capture_tracing_headers, trust_tracing_headers):
+        if given is not None:
+            return given is True
+    return True
+
+
 def clean_text(value: Any, limit: int = MAX_TEXT) -> str | None:
     """
     Text from a request as it may be told: no control characters, trimmed, cut; None if nothing is left or it is no text.
