@@ -10,8 +10,8 @@ no file; each comes with the first need for it.
 
 from __future__ import annotations
 
+import sys
 import time
-from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process
@@ -82,7 +82,8 @@ class Delivery:
 
             self._spool = Spool(options, api_key=api_key, clock=self._clock, report=self._report)
         self._kept: list[Worker] = []
-        self._pid = getpid()
+        self._unhooked_forks = "uwsgi" in sys.modules
+        """True where a process may turn out to be a child of which nobody told us. Asking at each event costs a system call."""
         self._ready = False
         self._closed = False
         self._direct = options.sync_mode or not options.send
@@ -121,7 +122,7 @@ class Delivery:
             False when it was dropped at the door: no room, too large, or closed. The reason is counted.
         """
         try:
-            if getpid() != self._pid:
+            if self._unhooked_forks:
                 _process.notice_fork()
             if not self._ready:
                 self._get_ready()
@@ -272,5 +273,4 @@ class Delivery:
             sender.circuit = self._circuit
             sender.reset_after_fork()
         self._kept = []
-        self._pid = getpid()
         self._ready = False
