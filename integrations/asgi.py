@@ -1,0 +1,195 @@
+"""
+Any ASGI application: middleware that knows whose request it is, and captures what escapes.
+
+    app = PosthogASGIMiddleware(app)
+
+The frameworks that speak ASGI (`starlette`, `quart`, ...) build on the same class and only add what they know better: the
+route, and where errors turn into responses. Bodies are never read, and messages pass unchanged. Rules: wire contract,
+context-and-headers.md §5.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import phtrack
+from phtrack import _guard
+
+from . import _http
+from ._http import HttpOptions, RequestFacts, clean_text
+
+if TYPE_CHECKING:
+    from phtrack import Client
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+KEY = "phtrack"
+"""Where the scope of a request holds its `Exchange`."""
+
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+_DISCONNECTS = frozenset(
+    (
+        "starlette.requests.ClientDisconnect",
+        "starlette.websockets.WebSocketDisconnect",
+        "litestar.exceptions.websocket_exceptions.WebSocketDisconnect",
+        "uvicorn.protocols.utils.ClientDisconnected",
+    )
+)
+"""Exceptions that say that the client went away. Known by name: the frameworks need not be there."""
+
+
+class Exchange:
+    """What is known of one request while it runs."""
+
+    __slots__ = ("options", "status")
+
+    def __init__(self, options: HttpOptions) -> None:
+        self.options = options
+        self.status: int | None = None
+        """The status that went out, once the response has begun."""
+
+
+class PosthogASGIMiddleware:
+    """
+    A context around each HTTP request and websocket, and one event for what escapes from it.
+
+    Args:
+        client: Captures; default the default client, looked up at each error.
+        capture_exceptions: False: only the context. None: as the client's `enable_exception_autocapture` says.
+        request_filter: `f(scope) -> bool`, may be async; False leaves a request alone.
+        extra_properties: `f(scope) -> dict`, may be async; merged over the built-in tags.
+        trust_tracing_headers: The older name of *capture_tracing_headers*.
+        capture_tracing_headers: Read PostHog's distinct id and session id headers; default True.
+        http: Further fields of `HttpOptions`: `headers`, `trusted_proxies`.
+    """
+
+    source = "asgi.middleware"
+
+    def __init__(
+        self,
+        app: App,
+        client: Client | None = None,
+        capture_exceptions: bool | None = None,
+        request_filter: Callable[[Scope], Any] | None = None,
+        extra_properties: Callable[[Scope], Any] | None = None,
+        trust_tracing_headers: bool | None = None,
+        *,
+        capture_tracing_headers: bool | None = None,
+        **http: Any,
+    ) -> None:
+        self.app = app
+        self.options = HttpOptions(
+            client=client,
+            capture_exceptions=capture_exceptions,
+            capture_tracing_headers=_http.headers_wanted(capture_tracing_headers, trust_tracing_headers),
+            **http,
+        )
+        self._filter = request_filter
+        self._extra = extra_properties
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application with the request's context around it."""
+        __tracebackhide__ = True
+        if scope["type"] not in ("http", "websocket") or not await self._wanted(scope):
+            await self.app(scope, receive, send)
+            return
+        extra = None if self._extra is None else await _answer("extra_properties", self._extra, scope)
+        exchange = Exchange(self.options)
+        inside_ours = KEY in scope
+        scope[KEY] = exchange
+
+        def note_status(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                exchange.status = message.get("status")
+            return send(message)
+
+        # Middleware inside of middleware: one request has one context, so that what is set inside is seen outside.
+        with nullcontext() if inside_ours else phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True):
+            _http.enter_request(facts(scope), self.options, extra=extra if isinstance(extra, dict) else None)
+            try:
+                await self.app(scope, receive, note_status)
+            except Exception as error:
+                with _guard.shield("capturing what left an ASGI application"):
+                    self.escaped(error, scope, exchange)
+                raise
+
+    def escaped(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
+        """Capture what left the application."""
+        if is_disconnect(error) or not self.captures():
+            return
+        status = exchange.status if scope["type"] == "websocket" else exchange.status or 500
+        _http.capture(error, self.options, source=self.source, status=status, route=self.route(scope))
+
+    def captures(self) -> bool:
+        """True if what escapes is to be captured."""
+        if self.options.capture_exceptions is not None:
+            return self.options.capture_exceptions
+        client = self.options.client or phtrack.setup()
+        return client.options.errors.enable_exception_autocapture
+
+    def route(self, scope: Scope) -> str | None:
+        """The route's pattern; plain ASGI knows of none."""
+        return None
+
+    async def _wanted(self, scope: Scope) -> bool:
+        return self._filter is None or await _answer("request_filter", self._filter, scope) is not False
+
+
+async def _answer(what: str, ask: Callable[[Scope], Any], scope: Scope) -> Any:
+    """What a user's callback says; None if it raises, which is said in the log and nowhere else."""
+    try:
+        answer = ask(scope)
+        return await answer if inspect.isawaitable(answer) else answer
+    except Exception as error:
+        _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
+        return None
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """True for an exception that only says that the client went away, alone or as all of a group."""
+    members = getattr(error, "exceptions", None)
+    if isinstance(members, tuple) and members:
+        return all(is_disconnect(member) for member in members if isinstance(member, BaseException))
+    return any(f"{kind.__module__}.{kind.__qualname__}" in _DISCONNECTS for kind in type(error).__mro__)
+
+
+def facts(scope: Scope) -> RequestFacts:
+    """The facts of an HTTP or websocket scope."""
+    headers = scope.get("headers") or ()
+
+    def get_header(name: str) -> bytes | None:
+        wanted = name.encode()
+        return next((value for key, value in headers if key == wanted and clean_text(value)), None)
+
+    path = scope.get("path")
+    client = scope.get("client")
+    return RequestFacts(
+        method=scope.get("method"),
+        url=_url(scope, get_header, path),
+        path=path,
+        get_header=get_header,
+        peer=client[0] if client else None,
+    )
+
+
+def _url(scope: Scope, get_header: Callable[[str], bytes | None], path: Any) -> str | None:
+    """Scheme, host and path; None where the scope doesn't say."""
+    scheme = scope.get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
+    host = clean_text(get_header("host"))
+    if host is None:
+        server = scope.get("server")
+        if not server or not server[0]:
+            return None
+        name, port = server[0], server[1]
+        host = f"[{name}]" if ":" in name else name
+        if port is not None and port != _DEFAULT_PORTS.get(scheme):
+            host = f"{host}:{port}"
+    return f"{scheme}://{host}{path}"
