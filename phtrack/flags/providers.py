@@ -99,7 +99,10 @@ def _complete(answer: Awaitable[Any]) -> Any:
     import asyncio
 
     async def bounded() -> Any:
-        return await asyncio.wait_for(_as_coroutine(answer), PATIENCE)
+        try:
+            return await asyncio.wait_for(_as_coroutine(answer), PATIENCE)
+        except asyncio.TimeoutError:  # another class than the builtin before Python 3.11
+            raise TimeoutError(f"no answer within {PATIENCE} s") from None
 
     try:
         asyncio.get_running_loop()

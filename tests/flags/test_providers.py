@@ -166,7 +166,7 @@ def test_an_awaitable_is_bounded_and_works_inside_a_loop(monkeypatch: pytest.Mon
     async def inside() -> Any:
         return providers.call(lambda: later(5))
 
-    with pytest.raises(TimeoutError if not hasattr(asyncio, "Runner") else asyncio.TimeoutError):
+    with pytest.raises(TimeoutError):
         providers.call(never)
     assert asyncio.run(inside()) == 5
 
