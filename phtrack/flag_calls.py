@@ -97,7 +97,9 @@ class FlagCalls:
         )
         if only is not None:
             event["properties"] = {key: value for key, value in event["properties"].items() if key in only}
-        return self._pipeline.send(event, "events")
+        uuid = self._pipeline.send(event, "events")
+        # Without hooks there is one reason for None: no room. With them it may have been dropped on purpose, for good.
+        return False if uuid is None and not self._pipeline.hooks else uuid
 
     def _flags_on_event(self, flags: Any, legacy: Any, about: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The properties that ``capture(flags=..., send_feature_flags=...)`` stand for. May ask the server for the second."""

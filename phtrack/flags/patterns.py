@@ -23,7 +23,7 @@ UNSHARED = "unshared"
 _HEX = frozenset("0123456789abcdefABCDEF")
 _QUANTIFIER = re.compile(r"[*+?]|\{([0-9]{1,10})(,)?([0-9]{1,10})?\}")
 _MOST_REPEATS = 1000
-_LONGEST = (10**9, 5_000, 500, 200, 100, 50)
+_LONGEST = (10**9, 5_000, 500, 150, 60, 40)
 """Characters of text that are searched here, by the number of unbounded repetitions: Python's engine backtracks."""
 
 

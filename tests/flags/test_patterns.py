@@ -82,7 +82,7 @@ def test_text_that_the_engines_read_differently_is_left_to_the_server() -> None:
 def test_a_pattern_that_backtracks_gets_no_long_text(pattern: str) -> None:
     """A definition and a long property together can't hang the application."""
     assert search(pattern, "a" * 100_000) is None
-    assert search(pattern, "a" * 100) is False
+    assert search(pattern, "a" * 40) is False
 
 
 shared = st.lists(

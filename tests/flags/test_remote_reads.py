@@ -401,6 +401,17 @@ def test_an_event_that_could_not_be_captured_is_tried_again() -> None:
     assert len(sent) == 3
 
 
+def test_an_event_that_found_no_room_is_tried_again(server: FlagServer, client: MakeClient) -> None:
+    """With a full queue the read is not taken for reported."""
+    server.flags = remote(record("f"))
+    phtrack = client(max_queue_size=1, flush_at=1)
+    phtrack.capture("first", distinct_id="u1")
+    phtrack.get_feature_flag("f", "u1")
+    assert phtrack.called() == []
+    phtrack.get_feature_flag("f", "u1")
+    assert len(phtrack.called()) == 1
+
+
 def test_concurrent_reads_send_one_event(server: FlagServer, client: MakeClient) -> None:
     """Of many threads that read the same flag for the same user at once, one reports it."""
     import threading
