@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from phtrack.context import (
+    carry,
     get_context_device_id,
     get_context_distinct_id,
     get_context_session_id,
@@ -28,6 +29,7 @@ from phtrack.context import (
 )
 
 __all__ = [
+    "carry",
     "get_context_device_id",
     "get_context_distinct_id",
     "get_context_session_id",

@@ -325,3 +325,27 @@ def test_flag_properties_are_context_scoped_and_merge() -> None:
             assert context.flag_properties()[0] == {}
         assert context.flag_properties() == ({"plan": "pro"}, {"company": {"size": 3}})
     assert context.flag_properties() == ({}, {})
+
+
+def test_a_carried_context_goes_on_where_it_is_entered(client: phtrack.Posthog) -> None:
+    """A thread, or a callback after the block, sees the context and adds to it; around it nothing changes."""
+    from phtrack.contexts import carry
+
+    with phtrack.new_context(client=client):
+        phtrack.identify_context("u1")
+        carried = carry()
+    seen: list[Any] = []
+
+    def elsewhere() -> None:
+        with carried:
+            seen.append(phtrack.get_context_distinct_id())
+            phtrack.tag("chunk", 1)
+        seen.append(phtrack.get_context_distinct_id())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    with phtrack.new_context(), carried:
+        seen.append(phtrack.get_tags())
+    assert seen == ["u1", None, {"chunk": 1}]
+    assert phtrack.get_tags() == {}

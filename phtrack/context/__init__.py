@@ -17,6 +17,9 @@ from __future__ import annotations
 from phtrack.context.block import (
     new_context,
 )
+from phtrack.context.carry import (
+    carry,
+)
 from phtrack.context.decorator import (
     scoped,
 )
@@ -58,6 +61,7 @@ from phtrack.context.scope import (
 
 __all__ = [
     "Scope",
+    "carry",
     "change",
     "current",
     "default_client",
