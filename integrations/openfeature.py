@@ -20,6 +20,8 @@ A flag that is off has no variant and no payload: asked for anything but a bool 
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +30,6 @@ from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
 import phtrack
-from phtrack.async_client import AsyncClient
-from phtrack.flags.operators import number
-from phtrack.flags.values import decode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from openfeature.evaluation_context import EvaluationContext
     from openfeature.track import TrackingEventDetails
 
+    from phtrack.async_client import AsyncClient
     from phtrack.client import Client
     from phtrack.flags.called import Reading
 
@@ -57,7 +57,6 @@ class PhtrackProvider(AbstractProvider):
     def __init__(self, client: Client | AsyncClient | None = None, *, send_feature_flag_events: bool = True) -> None:
         super().__init__()
         self._given = client
-        self._face: AsyncClient | None = client if isinstance(client, AsyncClient) else None
         self._send = send_feature_flag_events
 
     def get_metadata(self) -> Metadata:
@@ -153,9 +152,9 @@ class PhtrackProvider(AbstractProvider):
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _client(self) -> Client:
-        if isinstance(self._given, AsyncClient):
-            return self._given.client
-        return self._given if self._given is not None else phtrack.setup()
+        given = self._given if self._given is not None else phtrack.setup()
+        behind: Client = getattr(given, "client", given)  # an AsyncClient has one behind it
+        return behind
 
     def _resolve(
         self, key: str, default: Any, evaluation: EvaluationContext | None, convert: Callable[[Any, Any], Any]
@@ -167,11 +166,17 @@ class PhtrackProvider(AbstractProvider):
     async def _resolve_async(
         self, key: str, default: Any, evaluation: EvaluationContext | None, convert: Callable[[Any, Any], Any]
     ) -> FlagResolutionDetails[Any]:
-        client = self._client()
-        if self._face is None or self._face.client is not client:
-            self._face = AsyncClient.of(client)
         who, about = _subject(evaluation)
-        return _details(await self._face.read_flag(key, who, self._send, False, about), default, convert)
+        flags = self._client().flags
+        subject = flags.subject(who, **about)
+        if subject is None:
+            return _details(None, default, convert)
+        waits = flags.definitions.would_wait
+        rules = await asyncio.to_thread(flags.definitions.ensure) if waits else flags.definitions.ensure()
+        reading = flags.locally(key, subject, rules)
+        if reading is None:
+            reading = await asyncio.to_thread(flags.remotely, key, subject, rules, False)
+        return _details(flags.finish(reading, subject, self._send), default, convert)
 
 
 def _subject(evaluation: EvaluationContext | None) -> tuple[str | None, Any]:
@@ -201,7 +206,7 @@ def _details(reading: Reading | None, default: Any, convert: Callable[[Any, Any]
         about["version"] = reading.version
     if value is False and convert is not _as_bool:
         return FlagResolutionDetails(default, reason=Reason.DEFAULT, flag_metadata=about)
-    converted = convert(value, decode_payload(reading.payload))
+    converted = convert(value, reading.decoded_payload())
     if converted is _NOTHING:
         return _failed(default, ErrorCode.TYPE_MISMATCH, "the flag has no value of this kind")
     return FlagResolutionDetails(converted, reason=_reason(reading), variant=variant, flag_metadata=about)
@@ -237,8 +242,11 @@ def _as_int(value: bool | str, payload: Any) -> Any:
 def _as_float(value: bool | str, payload: Any) -> Any:
     if isinstance(payload, (int, float)) and not isinstance(payload, bool):
         return payload
-    found = number(value) if isinstance(value, str) else None
-    return _NOTHING if found is None else found
+    try:
+        found = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return _NOTHING
+    return found if math.isfinite(found) else _NOTHING
 
 
 def _as_object(value: bool | str, payload: Any) -> Any:

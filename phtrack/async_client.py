@@ -129,15 +129,6 @@ class AsyncClient:
         self.reset_after_fork()
         _process.on_fork(self)
 
-    @classmethod
-    def of(cls, client: Client) -> Self:
-        """The asyncio face of a *client* that is there already. Ending either ends both."""
-        face = cls.__new__(cls)
-        face.client = client
-        face.reset_after_fork()
-        _process.on_fork(face)
-        return face
-
     def reset_after_fork(self) -> None:
         """In a child: other threads."""
         self._lock = threading.Lock()
@@ -257,7 +248,7 @@ class AsyncClient:
         **about: Unpack[SubjectArguments],
     ) -> FlagValue | None:
         """See `Client.get_feature_flag`."""
-        reading = await self.read_flag(key, distinct_id, send_feature_flag_events, only_evaluate_locally, about)
+        reading = await self._read(key, distinct_id, send_feature_flag_events, only_evaluate_locally, about)
         return None if reading is None else reading.value
 
     @_harmless(lambda: None)
@@ -272,7 +263,7 @@ class AsyncClient:
         **about: Unpack[SubjectArguments],
     ) -> bool | None:
         """See `Client.feature_enabled`."""
-        reading = await self.read_flag(key, distinct_id, send_feature_flag_events, only_evaluate_locally, about)
+        reading = await self._read(key, distinct_id, send_feature_flag_events, only_evaluate_locally, about)
         return default_value if reading is None or reading.value is None else bool(reading.value)
 
     is_feature_enabled = feature_enabled
@@ -290,7 +281,7 @@ class AsyncClient:
         """See `Client.get_feature_flag_result`."""
         from phtrack.flags.service import result_of
 
-        return result_of(await self.read_flag(key, distinct_id, send_feature_flag_events, only_evaluate_locally, about))
+        return result_of(await self._read(key, distinct_id, send_feature_flag_events, only_evaluate_locally, about))
 
     @_harmless(lambda: None)
     async def get_feature_flag_payload(
@@ -308,10 +299,10 @@ class AsyncClient:
             found = rules.flags[key].payload(match_value) if rules is not None and key in rules.flags else None
             if found is not None:
                 return decode_payload(found)
-        reading = await self.read_flag(key, distinct_id, False, only_evaluate_locally, about)
+        reading = await self._read(key, distinct_id, False, only_evaluate_locally, about)
         return None if reading is None or reading.value is None else decode_payload(reading.payload)
 
-    async def read_flag(
+    async def _read(
         self, key: str, distinct_id: Any, send: bool, only_locally: bool, about: SubjectArguments
     ) -> Reading | None:
         """The reading with all that is known about it; None when disabled or without a user."""

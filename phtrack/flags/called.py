@@ -60,6 +60,10 @@ class Reading:
     """The server asked for minimal events."""
     rule: Attribution | None = None
 
+    def decoded_payload(self) -> Any:
+        """The payload, decoded anew each time; None if there is none."""
+        return decode_payload(self.payload)
+
     def properties(self) -> dict[str, Any]:
         """The event's properties."""
         given: dict[str, Any] = {
@@ -68,7 +72,7 @@ class Reading:
             f"$feature/{self.key}": self.value,
             "locally_evaluated": self.local,
         }
-        payload = decode_payload(self.payload)
+        payload = self.decoded_payload()
         if payload is not None:
             given["$feature_flag_payload"] = payload
         optional = {
