@@ -383,7 +383,10 @@ def _type(name: str) -> str:
 def _qualname(facts: FrameFacts) -> str:
     """`Cart.pay`, and for a comprehension or lambda the function it is written in."""
     names = [name for name in facts.qualname.split(".") if name != "<locals>" and name not in _COMPREHENSIONS]
-    return ".".join(names) or "<module>"
+    name = ".".join(names) or "<module>"
+    if facts.function in _COMPREHENSIONS or name.endswith(facts.function):
+        return name
+    return facts.function  # code that was given another name, as templates are; only 3.11+ keeps the old one beside it
 
 
 def _file(path: str) -> str:

@@ -56,8 +56,10 @@ def exploded(files: Files) -> Files:
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
         lines: list[str] = text.splitlines(keepends=True)
         breaks: list[tuple[int, int]] = []
-        depth = 0
+        depth = inside = 0
         for token in tokens:
+            if inside and token.type not in (_FSTRING_START, _FSTRING_END):
+                continue
             if token.type == tokenize.OP and token.string in "([{":
                 depth += 1
                 breaks.append(token.end)
@@ -66,8 +68,10 @@ def exploded(files: Files) -> Files:
                 breaks.append(token.start)
             elif token.type == tokenize.OP and token.string == "," and depth:
                 breaks.append(token.end)
-            elif token.type in _FSTRING_PARTS:
-                breaks = [place for place in breaks if place < token.start]
+            elif token.type == _FSTRING_START:  # Python 3.12 takes f-strings apart; there is nothing to break in them
+                inside += 1
+            elif token.type == _FSTRING_END:
+                inside -= 1
         for row, column in sorted(breaks, reverse=True):
             line = lines[row - 1]
             lines[row - 1] = line[:column] + "\n        " + line[column:].lstrip(" ")
@@ -76,7 +80,8 @@ def exploded(files: Files) -> Files:
     return out
 
 
-_FSTRING_PARTS = {getattr(tokenize, name) for name in ("FSTRING_START", "FSTRING_END") if hasattr(tokenize, name)}
+_FSTRING_START = getattr(tokenize, "FSTRING_START", None)
+_FSTRING_END = getattr(tokenize, "FSTRING_END", None)
 
 
 def _parses(text: str) -> bool:

@@ -1,0 +1,5 @@
+def line(user):
+    return f"{user['name']} <{user['mail'].lower()}>"
+
+
+line({"name": "Ann", "mail": None})

@@ -1,0 +1,11 @@
+def clean(text):
+    return (
+        text
+        .strip()
+        .removeprefix("id:")
+        .get("value")
+        .lower()
+    )
+
+
+clean(" id:7 ")

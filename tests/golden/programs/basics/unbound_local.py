@@ -1,0 +1,7 @@
+def last(items):
+    for item in items:
+        found = item
+    return found
+
+
+last([])

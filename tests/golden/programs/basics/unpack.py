@@ -1,0 +1,6 @@
+def pair(text):
+    key, value = text.split("=")
+    return key, value
+
+
+pair("a=b=c")

@@ -1,0 +1,9 @@
+def area(width, height):
+    return width * height
+
+
+def room(size):
+    return area(size)
+
+
+room(3)

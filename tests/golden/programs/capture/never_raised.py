@@ -1,0 +1,8 @@
+import phtrack
+
+
+def report(kind):
+    phtrack.capture_exception(kind("made, not raised"))
+
+
+report(ValueError)

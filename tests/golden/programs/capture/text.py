@@ -1,0 +1,8 @@
+import phtrack
+
+
+def report(what):
+    phtrack.capture_exception(f"{what} is strange")
+
+
+report("order 7")

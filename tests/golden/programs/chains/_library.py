@@ -1,0 +1,5 @@
+def connect(host):
+    try:
+        raise OSError("refused")
+    except OSError as error:
+        raise ConnectionError(f"no way to {host}") from error

@@ -1,0 +1,2 @@
+names = ["Ann", None]
+lengths = [len(name) for name in names]

@@ -1,0 +1,2 @@
+SETTINGS = {"host": "localhost"}
+PORT = SETTINGS["port"]

@@ -1,0 +1,3 @@
+from circular import other
+
+value = other

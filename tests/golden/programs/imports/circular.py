@@ -1,0 +1,3 @@
+from _circle import value
+
+other = value

@@ -1,0 +1,7 @@
+class Node:
+    @property
+    def path(self):
+        return self.path + "/"
+
+
+Node().path

@@ -1,0 +1,5 @@
+def login(client):
+    return client.login(user="app", password="correct horse battery")
+
+
+login(None)

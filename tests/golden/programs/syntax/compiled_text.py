@@ -1,0 +1,5 @@
+def check(rule):
+    return compile(rule, "<rule>", "eval")
+
+
+check("price > ")

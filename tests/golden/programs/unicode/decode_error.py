@@ -1,0 +1,5 @@
+def read(data):
+    return data.decode("ascii")
+
+
+read("naïve".encode())

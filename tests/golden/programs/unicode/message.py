@@ -1,0 +1,5 @@
+def say(name):
+    raise ValueError(f"«{name}» ist ungültig 🙈")
+
+
+say("Zoë")

@@ -1,0 +1,10 @@
+def helper(check):
+    __tracebackhide__ = True
+    return check()
+
+
+def test(value):
+    return helper(lambda: value["x"])
+
+
+test({})
