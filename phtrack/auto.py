@@ -17,7 +17,15 @@ from phtrack._imports import when_imported
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-TRIGGERS: dict[str, str] = {}
+TRIGGERS: dict[str, str] = {
+    "aiohttp_client": "aiohttp",
+    "httpx": "httpx",
+    "psycopg": "psycopg",
+    "redis": "redis",
+    "requests": "requests",
+    "sqlalchemy": "sqlalchemy",
+    "urllib": "urllib.request",
+}
 """Integration -> the module whose import turns it on."""
 
 _state: dict[str, str] = {}
