@@ -112,7 +112,11 @@ class PosthogASGIMiddleware:
             return send(message)
 
         # Middleware inside of middleware: one request has one context, so that what is set inside is seen outside.
-        with nullcontext() if inside_ours else phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True):
+        with (
+            nullcontext()
+            if inside_ours
+            else phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True)
+        ):
             _http.enter_request(facts(scope), self.options, extra=extra if isinstance(extra, dict) else None)
             try:
                 await self.app(scope, receive, note_status)
@@ -186,7 +190,7 @@ def _url(scope: Scope, get_header: Callable[[str], bytes | None], path: Any) -> 
     host = clean_text(get_header("host"))
     if host is None:
         server = scope.get("server")
-        if not server or not server[0]:
+        if not server or not server[0] or server[0].startswith("/"):  # a Unix socket is named by its path
             return None
         name, port = server[0], server[1]
         host = f"[{name}]" if ":" in name else name

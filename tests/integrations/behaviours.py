@@ -170,13 +170,21 @@ def serve_asgi(app: Any, *, lifespan: str = "auto") -> Iterator[str]:
 
     async def tell(*args: Any, **kwargs: Any) -> None:
         await startup(*args, **kwargs)
-        started.set()
+        if server.started:
+            started.set()
 
     server.startup = tell  # type: ignore[method-assign]
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
+
+    def serve() -> None:
+        # An application that fails to start ends its server.
+        with contextlib.suppress(SystemExit):
+            asyncio.run(server.serve(sockets=[listener]))
+        started.set()
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        assert started.wait(HANG), "uvicorn did not start"
+        assert started.wait(HANG) and server.started, "uvicorn did not start"
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True

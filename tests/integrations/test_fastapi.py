@@ -1,0 +1,169 @@
+"""FastAPI under uvicorn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+
+from phtrack.integrations import fastapi as integration
+
+from .behaviours import (
+    Backgrounds,
+    Boom,
+    Code,
+    Degraded,
+    Handled,
+    Middlewares,
+    Requests,
+    Streams,
+    Teardowns,
+    Watched,
+    described,
+    fetch,
+    serve_asgi,
+)
+
+
+def application(code: Code) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    def closing(request: Request) -> Iterator[None]:
+        yield
+        code.teardown(request.url.path)
+
+    @app.middleware("http")
+    async def gate(request: Request, go_on: Any) -> Any:
+        code.middleware(request.url.path)
+        return await go_on(request)
+
+    @app.get("/ok", response_class=PlainTextResponse)
+    async def ok() -> str:
+        return code.ok()
+
+    @app.get("/boom")
+    def boom() -> None:
+        code.boom()
+
+    @app.get("/items/{number}")
+    async def item(number: int) -> None:
+        code.boom(number)
+
+    @app.get("/handled")
+    async def handled() -> None:
+        code.handled()
+
+    @app.get("/degraded")
+    async def degraded() -> None:
+        code.degraded()
+
+    @app.get("/missing")
+    async def missing() -> None:
+        raise HTTPException(404, "no such order")
+
+    @app.get("/whoami")
+    def whoami() -> Any:
+        return JSONResponse(code.whoami())
+
+    @app.get("/identify")
+    def identify() -> None:
+        code.identify()
+
+    @app.get("/meet/{number}")
+    async def meet(number: int) -> Any:
+        return JSONResponse(await code.ameet(number))
+
+    @app.post("/echo")
+    async def echo(request: Request) -> Response:
+        return Response(await request.body())
+
+    @app.get("/stream-boom")
+    def stream() -> Any:
+        return StreamingResponse(code.achunks())
+
+    @app.get("/background", response_class=PlainTextResponse)
+    def background(tasks: BackgroundTasks) -> str:
+        tasks.add_task(code.abackground)
+        return "started"
+
+    @app.get("/teardown-boom", dependencies=[Depends(closing)])
+    def teardown() -> str:
+        return "done"
+
+    @app.get("/wrapped")
+    def wrapped() -> None:
+        try:
+            code.boom("inside")
+        except Boom as error:
+            raise HTTPException(502, "the shop is down") from error
+
+    orders = APIRouter(prefix="/orders")
+
+    @orders.get("/{number}")
+    def order(number: int) -> None:
+        code.boom(number)
+
+    app.include_router(orders, prefix="/shops/{shop}")
+    inner = FastAPI(openapi_url=None)
+    inner.include_router(orders)
+    app.mount("/tenants/{tenant}", inner)
+
+    @app.exception_handler(Handled)
+    async def conflict(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("conflict", 409)
+
+    @app.exception_handler(Degraded)
+    def unavailable(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("later", 503)
+
+    return app
+
+
+class TestFastAPI(Requests, Streams, Backgrounds, Middlewares, Teardowns):
+    """All behaviours."""
+
+    source = "asgi.middleware"
+    handled_source = "fastapi.exception_handler"
+    routes = {"/boom": "/boom", "/items/7": "/items/{number}", "/stream-boom": "/stream-boom"}
+
+    def build(self, code: Code) -> Any:
+        return application(code)
+
+    def install(self, app: Any, **options: Any) -> Callable[[], None]:
+        return integration.install(app, **options)
+
+    def install_auto(self) -> Callable[[], None] | None:
+        return integration.install_auto()
+
+    def run(self, app: Any) -> AbstractContextManager[str]:
+        return serve_asgi(app)
+
+    def test_the_route_has_its_routers_prefix(self, watched: Watched) -> None:
+        """Included routers and mounted applications put their prefix, with parameters, in front of the route."""
+        with self.serving(watched) as base:
+            fetch(base, "/shops/berlin/orders/7")
+        assert described(watched.the_exception())["route"] == "/shops/{shop}/orders/{number}"
+
+    def test_a_mounted_application(self, watched: Watched) -> None:
+        """An error in an application that is mounted in another is one event of the outer one."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/tenants/acme/orders/7").status == 500
+        assert described(watched.the_exception()) == self.unhandled("", route="/tenants/{tenant}/orders/{number}")
+
+    def test_a_server_error_that_is_raised_as_an_answer(self, watched: Watched) -> None:
+        """`raise HTTPException(502) from error` is one event that says `handled`, with the error behind it."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/wrapped").status == 502
+        event = watched.the_exception()
+        about = described(event)
+        assert (about["handled"], about["source"], about["status"]) == (True, self.handled_source, 502)
+        assert [one["type"] for one in event["properties"]["$exception_list"]] == ["HTTPException", "Boom"]
+
+    def test_a_refused_parameter_is_no_error(self, watched: Watched) -> None:
+        """A request that doesn't validate is answered with 422 and not captured."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/items/seven").status == 422
+        assert watched.exceptions() == []
