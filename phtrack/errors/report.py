@@ -109,13 +109,14 @@ def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | 
                 level.in_app = report.is_in_app(level.site)
     renderer = FrameRenderer(report.is_in_app, report.scrubber)
     shown = _values(report, found)
+    texts = [report.scrubber.text(picture.link.value(), found) for picture in report.snapshot.pictures]
     print_ = _fingerprint(report)
     given_up: list[str] = []
     body = b"{}"
     for rung in LADDER:
         if rung.said:
             given_up.append(rung.said)
-        body = _object(report, renderer, shown, print_, rung, given_up, found, ask)
+        body = _object(report, renderer, shown, texts, print_, rung, given_up, found, ask)
         if len(body) <= room:
             break
     return Rendered(body, given_up, sorted(set(found)))
@@ -125,6 +126,7 @@ def _object(
     report: Report,
     renderer: FrameRenderer,
     shown: dict[int, Any],
+    texts: list[str],
     print_: Fingerprint | None,
     rung: Rung,
     given_up: list[str],
@@ -132,13 +134,13 @@ def _object(
     ask: Callable[[dict[str, Any]], Any] | None,
 ) -> bytes:
     entries = [
-        _entry(report, renderer, shown, index, picture, rung, found)
+        _entry(report, renderer, shown, index, picture, texts[index], rung)
         for index, picture in enumerate(report.snapshot.pictures[: rung.entries])
     ]
     first = report.snapshot.pictures[0]
     about: dict[str, Any] = {
         "$exception_type": first.link.type,
-        "$exception_message": report.scrubber.text(first.link.value()[: rung.text]),
+        "$exception_message": texts[0][: rung.text],
     }
     if report.boundary.level is not None:
         about["$exception_level"] = report.boundary.level
@@ -164,11 +166,11 @@ def _entry(
     shown: dict[int, Any],
     index: int,
     picture: Picture,
+    text: str,
     rung: Rung,
-    found: list[str],
 ) -> bytes:
     link = picture.link
-    entry: dict[str, Any] = {"type": link.type, "value": report.scrubber.text(link.value()[: rung.text], found)}
+    entry: dict[str, Any] = {"type": link.type, "value": text[: rung.text]}
     if link.module is not None:
         entry["module"] = link.module
     if index == 0 and report.snapshot.thread_id is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from phtrack import encode
 from phtrack.frames import location, source, statement
 from phtrack.frames.chain import exact_text
+from phtrack.scrub.marks import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,15 +130,27 @@ class FrameRenderer:
         if site.lineno is not None and site.lineno > 0:
             frame["lineno"] = site.lineno
         frame["in_app"] = in_app
-        hide = self._scrubber.source
         window = source.window(site) if context else None
         if window is not None:
             before, line, after = window
-            frame["pre_context"] = [hide(one) for one in before]
-            frame["context_line"] = hide(line)
-            frame["post_context"] = [hide(one) for one in after]
+            lines = self._hidden([*before, line, *after])
+            frame["pre_context"] = lines[: len(before)]
+            frame["context_line"] = lines[len(before)]
+            frame["post_context"] = lines[len(before) + 1 :]
         frame["phtrack"] = self._details(site) if in_app and context else {}
         return frame
+
+    def _hidden(self, lines: list[str]) -> list[str]:
+        """
+        Lines of source without secrets, looked at together, since a literal may go over several. Where that left other
+        lines than went in, each is looked at alone, and what is not in the common result either is hidden whole.
+        """
+        hide = self._scrubber.source
+        together = hide("\n".join(lines)).split("\n")
+        if len(together) == len(lines):
+            return together
+        left = set(together)
+        return [one if one in left else MARKER for one in map(hide, lines)]
 
     def _details(self, site: Site) -> dict[str, Any]:
         """What phtrack knows beyond the wire contract, for frames of the application."""
@@ -148,8 +161,8 @@ class FrameRenderer:
         if found is None:
             return details
         text = found.text
-        hidden = self._scrubber.source(text[:MAX_STATEMENT])
-        details["statement"] = hidden
+        hidden = self._scrubber.source(text)
+        details["statement"] = hidden[:MAX_STATEMENT]
         details["statement_lineno"] = found.first_line
         if found.expression is not None:
             details["position"] = list(found.expression)

@@ -442,3 +442,45 @@ def test_shrinking_follows_the_ladder(recorder: Recorder, monkeypatch: pytest.Mo
     assert told == sorted(told)
     assert told[0] == 0 < told[1]
     assert recorder.client.stats()["counters"]["shrunk"] == 4
+
+
+# --- secrets -----------------------------------------------------------------------------------------------------------
+
+
+PASSWORD = "hunter2-" + "s3cret"
+
+
+def test_secrets_leave_through_no_channel(recorder: Recorder) -> None:
+    """Values, messages, source, statements, steps and notes are scrubbed, and the event says by which rules."""
+    import phtrack
+
+    def connect(password: str) -> None:
+        token = "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc"
+        raise ValueError(f"could not log in with password={PASSWORD} and {token}")
+
+    with recorder.client.new_context():
+        phtrack.step("connecting", password=PASSWORD, url=f"postgres://ann:{PASSWORD}@db/x")
+        try:
+            connect(password=PASSWORD)
+        except ValueError as error:
+            properties = recorder.capture(error)
+    text = str(recorder.transport.events)
+    assert PASSWORD not in text
+    assert "4eC39HqLyjWDarjtT1zdp7dc" not in text.replace('"4eC39HqLyjWDarjtT1zdp7dc"', "")
+    assert {"name:password"} <= set(properties["phtrack"]["scrubbed"])
+
+
+def test_a_secret_in_a_literal_over_several_lines_is_hidden(recorder: Recorder, tmp_path: Any) -> None:
+    """The lines of a key in the source around the crash are looked at together."""
+    key = "-----BEGIN PRIVATE KEY-----\nMIIBVgIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"
+    script = tmp_path / "keyed.py"
+    script.write_text(f'KEY = """{key}"""\ndef go():\n    1 / 0\n')
+    namespace: dict[str, Any] = {"__name__": "keyed", "__file__": str(script)}
+    exec(compile(script.read_text(), str(script), "exec"), namespace)
+    try:
+        namespace["go"]()
+    except ZeroDivisionError as error:
+        frame = recorder.capture(error)["$exception_list"][0]["stacktrace"]["frames"][-1]
+    assert "1 / 0" in frame["context_line"]
+    assert "MIIBVgIBADANBgkq" not in str(frame)
+    assert len(frame["pre_context"]) == 5
