@@ -152,7 +152,7 @@ class PhtrackProvider(AbstractProvider):
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _client(self) -> Client:
-        given = self._given if self._given is not None else phtrack.setup()
+        given: Any = self._given if self._given is not None else phtrack.setup()
         behind: Client = getattr(given, "client", given)  # an AsyncClient has one behind it
         return behind
 

@@ -1,33 +1,26 @@
 """
-Local evaluation against `posthog`, in one run: the same 100 definitions, loaded from the same server, the same users.
+Local evaluation of flags: 100 definitions of ten kinds, loaded from a server, and the same users for both.
 
-    python tests/benchmarks/bench_flags.py [--users N] [--json]
-
-Counts CPU seconds of the calling thread, not wall time, and takes the best of several rounds that alternate between the two.
-Before counting, both must give the same values for every user. Also: what compiling costs, and memory per 10,000 definitions.
+Counted is the calling thread's CPU. Before ours is counted, both must give the same values for every user.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
+import importlib
 import json
 import logging
-import sys
 import threading
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import phtrack
-from phtrack.flags import hashing
-from phtrack.flags.ruleset import Ruleset
+from .harness import Measures, Round, Scenario, Target
 
-AIM = 5.0
-"""The ratio that must be reached."""
 ONE = "flag-10"
 """The flag that is read alone: a rollout of those who match a property."""
 
@@ -131,149 +124,130 @@ class _Server:
         self._http.server_close()
 
 
-def clients(url: str) -> tuple[Any, Any]:
-    """(phtrack, posthog), with definitions loaded and nothing sent."""
-    import posthog
+People = list[tuple[str, dict[str, Any]]]
 
+
+def client_of(subject: str, url: str) -> Any:
+    """A client of *subject* with the definitions loaded, which sends nothing."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     options: dict[str, Any] = {"secret_key": "phs_secret", "poll_interval": 100_000, "send": False, "host": url}
-    made = phtrack.Posthog("phc_bench", **options), posthog.Posthog("phc_bench", **options)
-    for client in made:
-        client.load_feature_flags()
-        assert len(client.feature_flags) == len(definitions()["flags"])
-    return made
+    client = importlib.import_module(subject).Posthog("phc_bench", **options)
+    client.load_feature_flags()
+    assert len(client.feature_flags) == 100
+    return client
 
 
-Work = Callable[[Any, list[tuple[str, dict[str, Any]]]], int]
-
-
-def one_flag(client: Any, people: list[tuple[str, dict[str, Any]]]) -> int:
-    """`get_feature_flag` of one flag, silent. Returns the number of evaluations."""
+def one_flag(client: Any, people: People) -> int:
+    """`get_feature_flag` of one flag, silent."""
     read = client.get_feature_flag
     for user, person in people:
         read(ONE, user, person_properties=person, only_evaluate_locally=True, send_feature_flag_events=False)
     return len(people)
 
 
-def one_flag_reported(client: Any, people: list[tuple[str, dict[str, Any]]]) -> int:
-    """The same with `$feature_flag_called`, which was sent before."""
+def one_flag_reported(client: Any, people: People) -> int:
+    """The same, with a `$feature_flag_called` that was sent before."""
     read = client.get_feature_flag
     for user, person in people:
         read(ONE, user, person_properties=person, only_evaluate_locally=True)
     return len(people)
 
 
-def all_flags(client: Any, people: list[tuple[str, dict[str, Any]]]) -> int:
-    """`get_all_flags`. Returns the number of users."""
-    read = client.get_all_flags
-    for user, person in people:
-        read(user, person_properties=person, only_evaluate_locally=True)
-    return len(people)
+def all_flags(client: Any, people: People) -> int:
+    """`get_all_flags`."""
+    few = people[:200]
+    for user, person in few:
+        client.get_all_flags(user, person_properties=person, only_evaluate_locally=True)
+    return len(few)
 
 
-def snapshots(client: Any, people: list[tuple[str, dict[str, Any]]]) -> int:
-    """`evaluate_flags`. Returns the number of users."""
-    read = client.evaluate_flags
-    for user, person in people:
-        read(user, person_properties=person, only_evaluate_locally=True)
-    return len(people)
+def snapshots(client: Any, people: People) -> int:
+    """`evaluate_flags`."""
+    few = people[:200]
+    for user, person in few:
+        client.evaluate_flags(user, person_properties=person, only_evaluate_locally=True)
+    return len(few)
 
 
-def rate(work: Work, client: Any, people: list[tuple[str, dict[str, Any]]]) -> float:
-    """Per CPU second of this thread."""
-    gc.collect()
-    began = time.thread_time()
-    done = work(client, people)
-    return done / (time.thread_time() - began)
+def evaluating(subject: str, sink: str, *, work: Callable[[Any, People], int]) -> Round:
+    """*work* done for 2,000 users (those with all flags: 200)."""
+    people, server = users(2_000), _Server(definitions())
+    client = client_of(subject, server.url)
+    if subject == "phtrack":
+        same_values(client, client_of("posthog", server.url), people[:200])
+
+    def once() -> Measures:
+        gc.collect()
+        began = time.thread_time()
+        done = work(client, people)
+        return {"per second": done / (time.thread_time() - began)}
+
+    return once
 
 
-def compare(
-    work: Work, ours: Any, theirs: Any, people: list[tuple[str, dict[str, Any]]], rounds: int
-) -> dict[str, float]:
-    """The best of *rounds*, taken in turns."""
-    best = [0.0, 0.0]
-    for _ in range(rounds):
-        for place, client in enumerate((ours, theirs)):
-            best[place] = max(best[place], rate(work, client, people))
-    return {"phtrack": best[0], "posthog": best[1], "ratio": best[0] / best[1]}
-
-
-def same_values(ours: Any, theirs: Any, people: list[tuple[str, dict[str, Any]]]) -> None:
+def same_values(ours: Any, theirs: Any, people: People) -> None:
     """Speed means nothing if the values differ."""
     for user, person in people:
         here = ours.get_all_flags(user, person_properties=person, only_evaluate_locally=True)
         there = theirs.get_all_flags(user, person_properties=person, only_evaluate_locally=True)
         assert len(here) == 100
         assert here == there, {key: (here[key], there.get(key)) for key in here if here[key] != there.get(key)}
+    theirs.shutdown()
 
 
-def compiling(count: int = 10_000) -> dict[str, float]:
-    """Seconds and megabytes that *count* definitions cost, beyond the decoded JSON that is kept with them."""
-    data = json.loads(json.dumps(definitions(count)))
-    began = time.thread_time()
-    rules = Ruleset(data)
-    seconds = time.thread_time() - began
-    del rules
-    gc.collect()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    body = json.dumps(data).encode()
-    kept = json.loads(body)
-    decoded = tracemalloc.get_traced_memory()[0] - before - len(body)
-    rules = Ruleset(kept)
-    gc.collect()
-    compiled = tracemalloc.get_traced_memory()[0] - before - len(body) - decoded
-    tracemalloc.stop()
-    assert len(rules.flags) == count
-    return {"seconds": seconds, "decoded_mb": decoded / 1e6, "compiled_mb": compiled / 1e6}
+def hashing(subject: str, sink: str) -> Round:
+    """One bucket: the hash that a rollout or a variant costs."""
+    from phtrack.flags.hashing import digest
+
+    def once() -> Measures:
+        began = time.thread_time()
+        for number in range(100_000):
+            digest(b"flag-1.user-%d" % number)
+        return {"µs": (time.thread_time() - began) * 10}
+
+    return once
 
 
-def bucket() -> float:
-    """Microseconds of CPU for one hash."""
-    began = time.thread_time()
-    for number in range(100_000):
-        hashing.digest(b"flag-1.user-%d" % number)
-    return (time.thread_time() - began) * 10
+def compiling(subject: str, sink: str) -> Round:
+    """10,000 definitions: CPU to compile them, memory beside the decoded JSON that is kept with them."""
+    from phtrack.flags.ruleset import Ruleset
+
+    body = json.dumps(definitions(10_000))
+
+    def once() -> Measures:
+        data = json.loads(body)
+        began = time.thread_time()
+        Ruleset(data)
+        spent = time.thread_time() - began
+        gc.collect()
+        tracemalloc.start()
+        kept = json.loads(body)
+        decoded, _ = tracemalloc.get_traced_memory()
+        rules = Ruleset(kept)
+        gc.collect()
+        both, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(rules.flags) == 10_000
+        return {"ms": 1e3 * spent, "compiled MB": (both - decoded) / 1e6, "decoded MB": decoded / 1e6}
+
+    return once
 
 
-def main() -> int:
-    """Print the comparison; 1 if the aim is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0] if __doc__ else None)
-    parser.add_argument("--users", type=int, default=2_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    server = _Server(definitions())
-    ours, theirs = clients(server.url)
-    people = users(args.users)
-    same_values(ours, theirs, people[:200])
-    few = people[: max(100, args.users // 10)]
-    results: dict[str, Any] = {
-        "one flag, evaluations/s": compare(one_flag, ours, theirs, people, args.rounds),
-        "one flag with its event, evaluations/s": compare(one_flag_reported, ours, theirs, people, args.rounds),
-        "all 100 flags, users/s": compare(all_flags, ours, theirs, few, args.rounds),
-        "snapshot of 100 flags, users/s": compare(snapshots, ours, theirs, few, args.rounds),
-    }
-    for client in (ours, theirs):
-        client.shutdown()
-    server.close()
-    costs = {"hash_us": bucket(), "10,000 definitions": compiling()}
-    if args.json:
-        sys.stdout.write(json.dumps({**results, **costs}, indent=1) + "\n")
-    else:
-        for name, found in results.items():
-            sys.stdout.write(
-                f"{name:40} phtrack {found['phtrack']:>10,.0f}  posthog {found['posthog']:>9,.0f}  {found['ratio']:.1f} x\n"
-            )
-        cost: Any = costs["10,000 definitions"]
-        sys.stdout.write(
-            f"one hash {costs['hash_us']:.2f} us; 10,000 definitions: compiled in {cost['seconds']:.2f} s, "
-        )
-        sys.stdout.write(f"{cost['compiled_mb']:.1f} MB beside {cost['decoded_mb']:.1f} MB of decoded JSON\n")
-    missed = [name for name, found in results.items() if found["ratio"] < AIM]
-    return 1 if missed else 0
+_BOTH = ("phtrack", "posthog")
 
+SCENARIOS = [
+    Scenario("one flag", partial(evaluating, work=one_flag), _BOTH),
+    Scenario("one flag, reported before", partial(evaluating, work=one_flag_reported), _BOTH),
+    Scenario("all 100 flags of a user", partial(evaluating, work=all_flags), _BOTH),
+    Scenario("snapshot of 100 flags", partial(evaluating, work=snapshots), _BOTH),
+    Scenario("one bucket", hashing, ("phtrack",)),
+    Scenario("10,000 definitions", compiling, ("phtrack",), rounds=1),
+]
 
-if __name__ == "__main__":
-    sys.exit(main())
+TARGETS = [
+    Target("one flag", "per second", "posthog", 5, more=True),
+    Target("one flag, reported before", "per second", "posthog", 5, more=True),
+    Target("all 100 flags of a user", "per second", "posthog", 5, more=True),
+    Target("snapshot of 100 flags", "per second", "posthog", 5, more=True),
+]
