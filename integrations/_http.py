@@ -10,6 +10,7 @@ Query strings, bodies and cookies are not told unless asked for.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -220,6 +221,34 @@ def enter_request(
 def tell(tags: Mapping[str, Any]) -> None:
     """Add *tags* to the current context; missing values are left out."""
     tag_all({name: value for name, value in tags.items() if value is not None})
+
+
+MAX_BODY = 10_000
+
+
+def note_body(*, form: Any = None, raw: Any = None, content_type: Any = None) -> None:
+    """
+    Note what the application has read of the body as a step, which is scrubbed, and which only exceptions carry.
+
+    Args:
+        form: The form's fields as a mapping, files not among them.
+        raw: The body's bytes. Only JSON of at most `MAX_BODY` bytes is told: what is no data can't be scrubbed.
+    """
+    if isinstance(form, Mapping):
+        fields = {str(name)[:200]: _bounded(value) for name, value in list(form.items())[:100]}
+        phtrack.step("request body", kind="request", form=fields)
+    elif isinstance(raw, bytes) and 0 < len(raw) <= MAX_BODY and "json" in (clean_text(content_type) or ""):
+        try:
+            read = json.loads(raw)
+        except (ValueError, RecursionError):
+            return
+        phtrack.step("request body", kind="request", json=read)
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_bounded(one) for one in value[:20]]
+    return value[:MAX_TEXT] if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else None
 
 
 def capture(

@@ -349,3 +349,15 @@ def test_a_carried_context_goes_on_where_it_is_entered(client: phtrack.Posthog) 
         seen.append(phtrack.get_tags())
     assert seen == ["u1", None, {"chunk": 1}]
     assert phtrack.get_tags() == {}
+
+
+def test_a_unit_of_work_starts_without_the_steps_of_its_thread(client: phtrack.Posthog) -> None:
+    """What a worker's thread noted between two requests is not on the second one's events; a plain context has it."""
+    phtrack.step("access log of the request before")
+    with phtrack.new_context(client=client, shared=True):
+        client.capture_exception(ValueError("in a request"))
+    with phtrack.new_context(client=client):
+        client.capture_exception(KeyError("elsewhere"))
+    first, second = events(client)
+    assert "$exception_steps" not in first["properties"]
+    assert len(second["properties"]["$exception_steps"]) == 1

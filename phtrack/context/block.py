@@ -42,8 +42,11 @@ class new_context:  # noqa: N801 - the name of the public API
 
     def __enter__(self) -> None:
         before = scope_var.get()
-        # What only describes the surroundings (steps, flag reads) is inherited from outside of any context too.
-        parent = None if self._fresh else before or base_var.get()
+        parent = None if self._fresh else before
+        if parent is None and not self._fresh and not self._shared:
+            # What only describes the surroundings (steps, flag reads) is inherited from outside of any context too; but a
+            # unit of work in a worker's thread has nothing to do with what that thread did between units.
+            parent = base_var.get()
         scope = Scope() if parent is None else parent.copy()
         if self._client is not None:
             scope.client = self._client
