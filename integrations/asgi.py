@@ -11,7 +11,6 @@ context-and-headers.md §5.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ from . import _http
 from ._http import HttpOptions, RequestFacts, clean_text
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
     from phtrack import Client
 
     Scope = MutableMapping[str, Any]
@@ -49,12 +50,16 @@ _DISCONNECTS = frozenset(
 class Exchange:
     """What is known of one request while it runs."""
 
-    __slots__ = ("options", "status")
+    __slots__ = ("error", "options", "route", "status")
 
     def __init__(self, options: HttpOptions) -> None:
         self.options = options
         self.status: int | None = None
         """The status that went out, once the response has begun."""
+        self.error: Exception | None = None
+        """What the framework told us that it is about to answer; what it answers is seen when the response begins."""
+        self.route: str | None = None
+        """The route's pattern, where the framework told it with the error."""
 
 
 class PosthogASGIMiddleware:
@@ -109,6 +114,8 @@ class PosthogASGIMiddleware:
         def note_status(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 exchange.status = message.get("status")
+                if exchange.error is not None:
+                    self._answered(exchange, scope)
             return send(message)
 
         # Middleware inside of middleware: one request has one context, so that what is set inside is seen outside.
@@ -131,6 +138,15 @@ class PosthogASGIMiddleware:
             return
         status = exchange.status if scope["type"] == "websocket" else exchange.status or 500
         _http.capture(error, self.options, source=self.source, status=status, route=self.route(scope))
+
+    def answered(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
+        """Capture what the framework answers; called once the status is known. Plain ASGI is never told of it."""
+
+    def _answered(self, exchange: Exchange, scope: Scope) -> None:
+        error, exchange.error = exchange.error, None
+        with _guard.shield("capturing what a framework answered"):
+            if error is not None and not is_disconnect(error) and self.captures():
+                self.answered(error, scope, exchange)
 
     def captures(self) -> bool:
         """True if what escapes is to be captured."""

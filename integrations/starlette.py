@@ -11,20 +11,22 @@ application starts and stops (lifespan) are fatal ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import wraps
+import inspect
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from phtrack import _guard
-from starlette._utils import is_async_callable
 from starlette.applications import Starlette
 from starlette.routing import Mount
+
+from phtrack import _guard
 
 from . import _http
 from .asgi import KEY, Exchange, PosthogASGIMiddleware, is_disconnect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from .asgi import App, Receive, Scope, Send
 
 HANDLED_SOURCES = {"fastapi": "fastapi.exception_handler", "starlette": "starlette.exception_handler"}
@@ -175,7 +177,7 @@ def _is_fastapi(app: Starlette) -> bool:
 
 
 def _watch(handler: Any, source: str) -> Any:
-    if is_async_callable(handler):
+    if _is_async(handler):
 
         @wraps(handler)
         async def watched(request: Any, error: Exception) -> Any:
@@ -192,6 +194,13 @@ def _watch(handler: Any, source: str) -> Any:
             return response
 
     return watched
+
+
+def _is_async(handler: Any) -> bool:
+    while isinstance(handler, partial):
+        handler = handler.func
+    # A callable object with an async `__call__` counts, as it does for Starlette.
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__dict__.get("__call__"))
 
 
 def _answered(scope: Scope, error: Exception, response: Any, source: str) -> None:

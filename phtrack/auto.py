@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 TRIGGERS: dict[str, str] = {
     "aiohttp_client": "aiohttp",
+    "fastapi": "fastapi",
     "httpx": "httpx",
+    "litestar": "litestar",
     "psycopg": "psycopg",
+    "quart": "quart",
     "redis": "redis",
     "requests": "requests",
+    "sanic": "sanic",
     "sqlalchemy": "sqlalchemy",
+    "starlette": "starlette.applications",
     "urllib": "urllib.request",
 }
 """Integration -> the module whose import turns it on."""

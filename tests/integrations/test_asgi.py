@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
 import phtrack
-from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
 from .behaviours import Code, Degraded, Handled, Requests, Streams, Watched, described, fetch, serve_asgi
 

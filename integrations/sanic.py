@@ -1,0 +1,191 @@
+"""
+Sanic: one event for what no exception handler of the application answers.
+
+    install(app) -> undo            install_auto() -> undo, for every application
+
+Two of the framework's own extension points: a request middleware opens the request's context, a signal tells of exceptions.
+A connection's requests follow each other in one task, so each starts a fresh context in place of the last one's. To be
+installed before the application runs, as Sanic wants it for middleware and signals.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from sanic import Sanic
+from sanic.exceptions import SanicException
+
+import phtrack
+from phtrack import _guard
+
+from . import _http
+from ._http import HttpOptions, RequestFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sanic import Request
+
+_FIRST = 1_000_000
+"""Priority of the middleware: Sanic runs the highest first, so that the application's own runs in the context."""
+
+
+def install(
+    app: Sanic[Any, Any],
+    *,
+    request_filter: Callable[[Request], bool] | None = None,
+    extra_properties: Callable[[Request], dict[str, Any]] | None = None,
+    capture_exceptions: bool = True,
+    **http: Any,
+) -> Callable[[], None]:
+    """
+    Report errors of *app*, and return a function that stops it.
+
+    Args:
+        request_filter: `f(request) -> bool`; False leaves a request alone.
+        extra_properties: `f(request) -> dict`; merged over the request's tags.
+        capture_exceptions: False: only the context, no events.
+        http: Fields of `HttpOptions`: `client`, `capture_tracing_headers`, `headers`, `trusted_proxies`.
+
+    Raises:
+        TypeError: an option that there is not.
+
+    Installing again changes nothing and returns the same function.
+    """
+    installed: Callable[[], None] | None = getattr(app.ctx, "phtrack", None)
+    if installed is not None:
+        return installed
+    watch = _Watch(HttpOptions(capture_exceptions=capture_exceptions, **http), request_filter, extra_properties)
+    app.register_middleware(watch.on_request, "request", priority=_FIRST)
+    app.add_signal(watch.on_exception, "http.lifecycle.exception")
+    app.add_signal(watch.on_websocket_exception, "websocket.handler.exception")
+
+    def undo() -> None:
+        # Sanic keeps what a running application was given; from now on it does nothing.
+        watch.active = False
+        for middleware in [one for one in app.request_middleware if getattr(one, "func", None) == watch.on_request]:
+            app.request_middleware.remove(middleware)
+        if getattr(app.ctx, "phtrack", None) is undo:
+            del app.ctx.phtrack
+
+    app.ctx.phtrack = undo
+    return undo
+
+
+_auto: list[Callable[[], None]] = []
+"""The undo of `install_auto` while it is in force."""
+
+
+def install_auto() -> Callable[[], None]:
+    """Install on the applications there are, and on each that is made, and return a function that takes all of it back."""
+    if _auto:
+        return _auto[0]
+    init: Any = Sanic.__init__
+    undos: list[Callable[[], None]] = []
+
+    @wraps(init)
+    def init_watched(self: Sanic[Any, Any], *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        with _guard.shield("installing on a Sanic application"):
+            undos.append(install(self))
+
+    def undo() -> None:
+        if Sanic.__init__ is init_watched:
+            Sanic.__init__ = init  # type: ignore[method-assign]
+        while undos:
+            undos.pop()()
+        _auto.clear()
+
+    for app in list(getattr(Sanic, "_app_registry", {}).values()):
+        if not app.state.is_running:
+            undos.append(install(app))
+    Sanic.__init__ = init_watched  # type: ignore[method-assign]
+    _auto.append(undo)
+    return undo
+
+
+class _Watch:
+    """What an application was given."""
+
+    def __init__(self, options: HttpOptions, request_filter: Any, extra_properties: Any) -> None:
+        self.active = True
+        self._options = options
+        self._filter = request_filter
+        self._extra = extra_properties
+
+    def on_request(self, request: Request) -> None:
+        """Open the request's context, in the connection's task."""
+        if not self.active:
+            return
+        with _guard.shield("opening a request's context"):
+            wanted = self._ask("request_filter", self._filter, request) is not False
+            phtrack.new_context(
+                fresh=True, capture_exceptions=False, client=self._options.client, shared=True
+            ).__enter__()
+            request.ctx.phtrack = wanted
+            if wanted:
+                extra = self._ask("extra_properties", self._extra, request)
+                _http.enter_request(_facts(request), self._options, extra=extra if isinstance(extra, dict) else None)
+
+    async def on_exception(self, request: Request | None = None, exception: Any = None, **_: Any) -> None:
+        """Capture an error that Sanic answers with a server error, or that comes after the response has begun."""
+        if not self.active or request is None or not isinstance(exception, Exception):
+            return
+        with _guard.shield("capturing an exception of a request"):
+            if self._is_error(request, exception):
+                started = bool(request.responded)
+                status = getattr(request.stream.response, "status", None) if started and request.stream else None
+                status = status or getattr(exception, "status_code", None) or 500
+                self._capture(exception, "sanic.http_lifecycle_exception", request, status)
+
+    async def on_websocket_exception(self, request: Request | None = None, exception: Any = None, **_: Any) -> None:
+        """Capture an error of a websocket's handler."""
+        if not self.active or request is None or not isinstance(exception, Exception):
+            return
+        with _guard.shield("capturing an exception of a websocket"):
+            self._capture(exception, "sanic.websocket_handler_exception", request, None)
+
+    def _capture(self, exception: Exception, source: str, request: Request, status: int | None) -> None:
+        if getattr(request.ctx, "phtrack", True):
+            _http.capture(exception, self._options, source=source, status=status, route=_route(request))
+
+    def _is_error(self, request: Request, exception: Exception) -> bool:
+        """False for what the application has a handler for, and for answers below 500 that are raised as exceptions."""
+        if isinstance(exception, SanicException) and (exception.status_code or 500) < 500:
+            return False
+        if request.responded:
+            return True
+        handlers = request.app.error_handler.cached_handlers
+        return not any(
+            handlers.get((kind, name))
+            for kind in type(exception).__mro__
+            if kind not in (Exception, SanicException, BaseException)
+            for name in (request.name, None)
+        )
+
+    @staticmethod
+    def _ask(what: str, ask: Any, request: Request) -> Any:
+        try:
+            return None if ask is None else ask(request)
+        except Exception as error:
+            _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
+            return None
+
+
+def _facts(request: Request) -> RequestFacts:
+    def get_header(name: str) -> Any:
+        return next((value for value in request.headers.getall(name, ()) if _http.clean_text(value)), None)
+
+    return RequestFacts(
+        method=request.method,
+        url=request.url,
+        path=request.path,
+        get_header=get_header,
+        peer=request.conn_info.client if request.conn_info is not None else None,
+    )
+
+
+def _route(request: Request) -> str | None:
+    """The route's pattern, as it was written."""
+    return request.uri_template
