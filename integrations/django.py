@@ -1,0 +1,605 @@
+"""
+Django: a context around each request, and one event for what Django answers with "server error".
+
+    MIDDLEWARE = ["phtrack.integrations.django.PosthogContextMiddleware", ...]      settings POSTHOG_MW_*
+    install() -> undo, install_auto() -> undo                                       no settings needed
+
+Errors are captured where Django itself calls them errors: its `got_request_exception` signal, sent for views, middlewares and
+templates alike, and never for what becomes a 4xx or what a middleware answers. Only a streamed body fails later, in the
+server's hands; it is watched through the response. For `install`, Django has no extension point that reaches every handler
+but the setting: the middleware is added to it while a handler loads, by one patched method. Django's commands, database and
+tasks have modules of their own (`django_commands`, ...). Rules: wire contract, context-and-headers.md §4.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+from weakref import WeakSet
+
+import phtrack
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
+from django.core.handlers.base import BaseHandler
+from django.core.signals import got_request_exception
+from django.http import HttpRequest, UnreadablePostError
+from django.utils.functional import LazyObject, empty
+from django.utils.module_loading import import_string
+from phtrack import _guard
+from phtrack.contexts import carry
+
+from . import _http
+from ._http import HttpOptions, RequestFacts
+
+SOURCE = "django.middleware"
+
+User = tuple[str | None, str | None]
+"""(id, e-mail address) of the logged-in user; None for nobody."""
+
+
+class PosthogContextMiddleware:
+    """
+    The context of a request: ids of the tracing headers or the logged-in user, tags, and the route once it is known.
+
+    Works with WSGI and ASGI. The user is asked for here, or before the view where `AuthenticationMiddleware` stands further
+    in. Settings: `POSTHOG_MW_CLIENT`, `POSTHOG_MW_CAPTURE_EXCEPTIONS`, `POSTHOG_MW_REQUEST_FILTER`,
+    `POSTHOG_MW_EXTRA_PROPERTIES`, `POSTHOG_MW_PROPERTIES_MAP`, `POSTHOG_MW_CAPTURE_TRACING_HEADERS`, and
+    `POSTHOG_MW_HTTP`, a dict of further fields of `HttpOptions`. Callbacks that raise are said in the log; the request goes on.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._configure()
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+            self.process_view = self._aprocess_view  # type: ignore[method-assign]
+        _made.add(self)
+        _listen()
+
+    def is_on(self) -> bool:
+        """True while its requests are watched."""
+        return True
+
+    def _configure(self) -> None:
+        self.options = options_from_settings()
+        self.request_filter = _function("POSTHOG_MW_REQUEST_FILTER")
+        self.extra_properties = _function("POSTHOG_MW_EXTRA_PROPERTIES", "POSTHOG_MW_EXTRA_TAGS")
+        self.properties_map = _function("POSTHOG_MW_PROPERTIES_MAP", "POSTHOG_MW_TAG_MAP")
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """The response, which is the application's own."""
+        __tracebackhide__ = True
+        if self._is_async:
+            return self._acall(request)
+        visit = self._visit(request)
+        if visit is None:
+            return self.get_response(request)
+        with phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True):
+            visit.carried = carry()
+            self._enter(visit)
+            response = self.get_response(request)
+        return visit.watch(response)
+
+    async def _acall(self, request: HttpRequest) -> Any:
+        __tracebackhide__ = True
+        visit = self._visit(request)
+        if visit is None:
+            return await self.get_response(request)
+        with phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True):
+            visit.carried = carry()
+            await self._aenter(visit)
+            response = await self.get_response(request)
+        return visit.watch(response)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        """Before the view: the route is known, and the user, if `AuthenticationMiddleware` stands further in than we do."""
+        visit = getattr(request, _KEY, None)
+        if isinstance(visit, Visit) and visit.middleware is self:
+            with _guard.shield("reading a Django request before its view"):
+                _http.tell({"$request_route": visit.route()})
+                if visit.wants_user() and visit.ask_user(self.extract_request_user):
+                    self._tell_user(visit)
+
+    async def _aprocess_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        visit = getattr(request, _KEY, None)
+        if isinstance(visit, Visit) and visit.middleware is self:
+            with _guard.shield("reading a Django request before its view"):
+                _http.tell({"$request_route": visit.route()})
+                if visit.wants_user() and await visit.aask_user(self.aextract_request_user):
+                    self._tell_user(visit)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """For subclasses that call it. What happens to the error is not decided yet when Django calls this."""
+
+    # --- what subclasses may change ---
+
+    def extract_properties(self, request: HttpRequest) -> dict[str, Any]:
+        """The request as properties of every event in its context."""
+        found = facts(request).tags(self.options)
+        visit = getattr(request, _KEY, None)
+        if self.options.capture_email and isinstance(visit, Visit) and visit.user[1] is not None:
+            found["email"] = visit.user[1]
+        extra = _ask("POSTHOG_MW_EXTRA_PROPERTIES", self.extra_properties, request)
+        if isinstance(extra, Mapping):
+            found.update(extra)
+        mapped = _ask("POSTHOG_MW_PROPERTIES_MAP", self.properties_map, found)
+        return dict(mapped) if isinstance(mapped, Mapping) else found
+
+    def extract_tags(self, request: HttpRequest) -> dict[str, Any]:
+        """The older name of `extract_properties`; the one of the two that is overridden counts."""
+        return self.extract_properties(request)
+
+    def extract_request_user(self, request: HttpRequest) -> User:
+        """(id, e-mail address) of the logged-in user."""
+        return _described(getattr(request, "user", None))
+
+    async def aextract_properties(self, request: HttpRequest) -> dict[str, Any]:
+        """`extract_properties` in an asynchronous request; what needs the database runs in a thread."""
+        try:
+            return self.extract_tags(request)
+        except SynchronousOnlyOperation:
+            return await sync_to_async(self.extract_tags)(request)
+
+    async def aextract_tags(self, request: HttpRequest) -> dict[str, Any]:
+        """The older name of `aextract_properties`."""
+        return await self.aextract_properties(request)
+
+    async def aextract_request_user(self, request: HttpRequest) -> User:
+        """`extract_request_user` in an asynchronous request."""
+        ask = getattr(request, "auser", None)
+        if ask is not None:
+            return _described(await ask())
+        if _evaluated(getattr(request, "user", None)):
+            return self.extract_request_user(request)
+        return await sync_to_async(self.extract_request_user)(request)
+
+    # --- the way in ---
+
+    def _visit(self, request: HttpRequest) -> Visit | None:
+        """A new visit; None where another instance of ours has the request, or the filter says no."""
+        if hasattr(request, _KEY):
+            return None
+        wanted = self.request_filter is None or _ask("POSTHOG_MW_REQUEST_FILTER", self.request_filter, request, True)
+        visit = Visit(self, request) if wanted else None
+        setattr(request, _KEY, visit)
+        return visit
+
+    def _enter(self, visit: Visit) -> None:
+        try:
+            if visit.wants_user() and hasattr(visit.request, "user"):
+                visit.ask_user(self.extract_request_user)
+            self._identify(visit)
+            _http.tell(self.extract_tags(visit.request))
+        except Exception as error:
+            _said("reading a Django request", error)
+
+    async def _aenter(self, visit: Visit) -> None:
+        try:
+            if visit.wants_user() and hasattr(visit.request, "user"):
+                await visit.aask_user(self.aextract_request_user)
+            self._identify(visit)
+            _http.tell(await self.aextract_tags(visit.request))
+        except Exception as error:
+            _said("reading a Django request", error)
+
+    def _identify(self, visit: Visit) -> None:
+        who = _http.distinct_id_for(visit.header_id, visit.user[0], self.options)
+        if who is not None:
+            phtrack.identify_context(who)
+        if visit.session_id is not None:
+            phtrack.set_context_session(visit.session_id)
+
+    def _tell_user(self, visit: Visit) -> None:
+        """What became known of the user between the middleware and the view."""
+        who, email = visit.user
+        if who is not None and (visit.header_id is None or self.options.prefer_authenticated_user):
+            phtrack.identify_context(who)
+        if email is not None and self.options.capture_email:
+            _http.tell({"email": email})
+
+
+class Visit:
+    """One request, from the middleware to the end of its body."""
+
+    def __init__(self, middleware: PosthogContextMiddleware, request: HttpRequest) -> None:
+        self.middleware = middleware
+        self.request = request
+        self.carried: carry | None = None
+        """The request's context, for what happens outside of the middleware."""
+        self.user: User = (None, None)
+        self.asked = False
+        wanted = middleware.options.capture_tracing_headers
+        self.header_id, self.session_id = _http.tracing_ids(_header_of(request)) if wanted else (None, None)
+
+    def __reduce__(self) -> Any:
+        return (str, ("phtrack",))  # a request that is pickled leaves us behind
+
+    def wants_user(self) -> bool:
+        """True if who is logged in makes a difference, and is not known yet: asking costs the application queries."""
+        options = self.middleware.options
+        return not self.asked and (
+            self.header_id is None or options.prefer_authenticated_user or options.capture_email
+        )
+
+    def ask_user(self, extract: Callable[[HttpRequest], User]) -> bool:
+        """Find out who is logged in. False if that can't be said yet."""
+        if not hasattr(self.request, "user"):
+            return False
+        self.asked = True
+        with _Unseen(self.request):
+            try:
+                self.user = extract(self.request)
+            except Exception as error:
+                _said("extract_request_user", error)
+        return True
+
+    async def aask_user(self, extract: Callable[[HttpRequest], Awaitable[User]]) -> bool:
+        """`ask_user` in an asynchronous request."""
+        if not hasattr(self.request, "user"):
+            return False
+        self.asked = True
+        with _Unseen(self.request):
+            try:
+                self.user = await extract(self.request)
+            except Exception as error:
+                _said("aextract_request_user", error)
+        return True
+
+    def route(self) -> str | None:
+        """The route's pattern as Django writes it (`orders/<int:id>`), once the address was resolved."""
+        return getattr(getattr(self.request, "resolver_match", None), "route", None) or None
+
+    def capture(self, error: BaseException, status: int, traceback: Any = None) -> None:
+        """Capture *error* in the request's context; *traceback* if it is another than the error's own."""
+        with _guard.shield("capturing a Django error"), self.carried or carry():
+            if isinstance(error, UnreadablePostError) or not captures(self.middleware.options):
+                return
+            if phtrack.get_context_distinct_id() is None:
+                # Somebody may have logged in meanwhile: a login view, or an API's token.
+                user = self.request.__dict__.get("user")
+                who = _described(user)[0] if user is not None and _evaluated(user) else None
+                if who is not None:
+                    phtrack.identify_context(who)
+            if self.middleware.options.capture_body:
+                _note_body(self.request)
+            what: Any = error if traceback is None else (type(error), error, traceback)
+            _http.capture(what, self.middleware.options, source=SOURCE, status=status, route=self.route())
+
+    def watch(self, response: Any) -> Any:
+        """*response*; if it is a stream, one that is read in the request's context, and whose errors are captured."""
+        # A file is left to the server, which may have a faster way to send it.
+        if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
+            with _guard.shield("watching a streamed response"):
+                watched = self._achunks if response.is_async else self._chunks
+                response.streaming_content = watched(response.streaming_content, response.status_code)
+        return response
+
+    def _chunks(self, chunks: Iterator[bytes], status: int) -> Iterator[bytes]:
+        __tracebackhide__ = True
+        carried = self.carried or carry()
+        while True:
+            try:
+                with carried:
+                    chunk = next(chunks)
+            except StopIteration:
+                return
+            except Exception as error:
+                self.capture(error, status)
+                raise
+            yield chunk
+
+    async def _achunks(self, chunks: AsyncIterator[bytes], status: int) -> AsyncIterator[bytes]:
+        __tracebackhide__ = True
+        carried = self.carried or carry()
+        while True:
+            try:
+                with carried:
+                    chunk = await chunks.__anext__()
+            except StopAsyncIteration:
+                return
+            except Exception as error:
+                self.capture(error, status)
+                raise
+            yield chunk
+
+
+_KEY = "_phtrack"
+"""Where a request holds its `Visit`; None when the filter said no."""
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def options_from_settings(**changes: Any) -> HttpOptions:
+    """What `POSTHOG_MW_*` say, with *changes*; malformed values are as if not given."""
+    wanted = getattr(settings, "POSTHOG_MW_CAPTURE_EXCEPTIONS", True)
+    more = getattr(settings, "POSTHOG_MW_HTTP", {})
+    options = HttpOptions(
+        client=getattr(settings, "POSTHOG_MW_CLIENT", None),
+        capture_exceptions=wanted if wanted is None or isinstance(wanted, bool) else True,
+        capture_tracing_headers=_http.headers_wanted(
+            getattr(settings, "POSTHOG_MW_CAPTURE_TRACING_HEADERS", None),
+            getattr(settings, "POSTHOG_MW_TRUST_TRACING_HEADERS", None),
+        ),
+    )
+    return replace(options, **{**more, **changes})
+
+
+def captures(options: HttpOptions) -> bool:
+    """True if errors are captured: as the options say, or where they don't, as the client's autocapture."""
+    if options.capture_exceptions is not None:
+        return options.capture_exceptions
+    client: Any = options.client or phtrack.setup()
+    return bool(client.options.errors.enable_exception_autocapture)
+
+
+def _function(*names: str) -> Any:
+    """The function that the first of these settings holds; None where there is none."""
+    return next((found for name in names if callable(found := getattr(settings, name, None))), None)
+
+
+def _ask(what: str, ask: Any, about: Any, otherwise: Any = None) -> Any:
+    """What a user's callback says; *otherwise* if there is none, or it raises."""
+    if ask is None:
+        return otherwise
+    try:
+        return ask(about)
+    except SynchronousOnlyOperation:
+        raise  # asked again in a thread
+    except Exception as error:
+        _said(what, error)
+        return otherwise
+
+
+def _said(what: str, error: Exception) -> None:
+    _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
+
+
+def facts(request: HttpRequest) -> RequestFacts:
+    """The facts of a Django request."""
+    return RequestFacts(
+        method=request.method,
+        url=_url(request),
+        path=request.path,
+        get_header=_header_of(request),
+        peer=request.META.get("REMOTE_ADDR"),
+    )
+
+
+def _url(request: HttpRequest) -> str | None:
+    try:
+        return f"{request.scheme}://{request.get_host()}{request.path}"
+    except Exception:  # a Host header that Django refuses
+        return None
+
+
+def _header_of(request: HttpRequest) -> Callable[[str], Any]:
+    meta = request.META
+    # With ASGI Django joins repeated headers; of an id the first one counts.
+    headers = getattr(request, "scope", {}).get("headers") or ()
+
+    def get_header(name: str) -> Any:
+        if headers:
+            wanted = name.encode()
+            return next((value for key, value in headers if key.lower() == wanted and _http.clean_text(value)), None)
+        name = name.upper().replace("-", "_")
+        return meta.get(name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}")
+
+    return get_header
+
+
+class _Unseen:
+    """While inside, a look at the session is not the application's: it must not add `Vary: Cookie` to the response."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._session: Any = getattr(request, "session", None)
+
+    def __enter__(self) -> None:
+        self._accessed = getattr(self._session, "accessed", None)
+
+    def __exit__(self, *_: object) -> None:
+        if self._accessed is False and not self._session.modified:
+            self._session.accessed = False
+
+
+def _evaluated(user: Any) -> bool:
+    """False for a lazy user that nobody has looked at."""
+    return not isinstance(user, LazyObject) or user.__dict__.get("_wrapped", empty) is not empty
+
+
+def _described(user: Any) -> User:
+    """(id, e-mail address) of a user object; nothing of an anonymous one."""
+    known = getattr(user, "is_authenticated", False)
+    if not (known() if callable(known) else known):
+        return None, None
+    key = getattr(user, "pk", None)
+    email = getattr(user, "email", None)
+    return (None if key is None else str(key)), (email if isinstance(email, str) and email else None)
+
+
+def _note_body(request: HttpRequest) -> None:
+    """What the application has read of the body already; nothing is read for it."""
+    read = request.__dict__
+    form = read.get("_post")
+    _http.note_body(
+        form={name: form.getlist(name) for name in form} if form else None,
+        raw=read.get("_body"),
+        content_type=request.META.get("CONTENT_TYPE"),
+    )
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+_made: WeakSet[PosthogContextMiddleware] = WeakSet()
+"""The instances that are alive."""
+
+
+def _listen() -> None:
+    got_request_exception.connect(_on_error, dispatch_uid="phtrack", weak=False)
+
+
+def _on_error(sender: Any, request: Any = None, **_: Any) -> None:
+    """Django is about to answer "server error"."""
+    with _guard.shield("capturing a Django error"):
+        error = sys.exc_info()[1]
+        if error is None or not isinstance(request, HttpRequest):
+            return
+        visit = getattr(request, _KEY, Visit)
+        if isinstance(visit, Visit):
+            visit.capture(error, 500, _own_traceback(error))
+        elif visit is Visit:
+            _on_error_before_us(error, request)
+
+
+def _on_error_before_us(error: BaseException, request: HttpRequest) -> None:
+    """A middleware outside of ours failed on the way in, or the handler was made before `install`."""
+    middleware = next((one for one in _made if one.is_on()), None)
+    if middleware is None and _installation is not None:
+        middleware = Installed(_no_response)
+    visit = middleware._visit(request) if middleware is not None else None
+    if middleware is None or visit is None:
+        return
+    with phtrack.new_context(capture_exceptions=False, client=middleware.options.client, shared=True):
+        visit.carried = carry()
+        visit.asked = True  # who it is may be known, but is not asked now: the database may be what failed
+        middleware._enter(visit)
+        visit.capture(error, 500, _own_traceback(error))
+
+
+def _own_traceback(error: BaseException) -> Any:
+    """The traceback without the frame of the thread in which Django makes the response to an asynchronous request."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_name == "thread_handler":
+        if tb.tb_frame.f_globals.get("__name__") != "asgiref.sync":
+            break
+        tb = tb.tb_next
+    return tb
+
+
+def _no_response(request: HttpRequest) -> Any:
+    raise NotImplementedError  # for an instance that only stands for its options
+
+
+# --- without settings ------------------------------------------------------------------------------------------------
+
+
+class _Installation:
+    """What `install` was given."""
+
+    def __init__(self, functions: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        self.functions = functions
+        self.changes = changes
+        self.undo: Callable[[], None] = _nothing
+
+
+def _nothing() -> None:
+    """No undo yet."""
+
+
+_installation: _Installation | None = None
+
+
+class Installed(PosthogContextMiddleware):
+    """The middleware that `install` adds: options of `install`, else the settings; out of the way after its undo."""
+
+    def _configure(self) -> None:
+        super()._configure()
+        self._installation = _installation
+        if _installation is not None:
+            self.options = options_from_settings(**_installation.changes)
+            for name, function in _installation.functions.items():
+                if function is not None:
+                    setattr(self, name, function)
+
+    def is_on(self) -> bool:
+        """True until the undo of the `install` that added it."""
+        return self._installation is _installation
+
+    def _visit(self, request: HttpRequest) -> Visit | None:
+        return super()._visit(request) if self.is_on() else None
+
+
+def install(
+    *,
+    request_filter: Callable[[HttpRequest], bool] | None = None,
+    extra_properties: Callable[[HttpRequest], Mapping[str, Any]] | None = None,
+    properties_map: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    **http: Any,
+) -> Callable[[], None]:
+    """
+    Report errors of every Django handler of this process, and return a function that stops it.
+
+    Args:
+        request_filter: `f(request) -> bool`; False leaves a request alone.
+        extra_properties: `f(request) -> dict`, merged over the request's tags.
+        properties_map: `f(dict) -> dict`, the last word on the tags.
+        http: Fields of `HttpOptions`: `client`, `capture_exceptions`, `headers`, ... What is not given here is read from
+            the settings. Handlers made earlier report errors too, but their requests have no context.
+
+    Raises:
+        TypeError: an option that there is not.
+
+    Where the settings list the middleware already it is not added again. Installing again changes nothing and returns the
+    same function.
+    """
+    global _installation
+    if _installation is not None:
+        return _installation.undo
+    HttpOptions(**http)  # what is wrong with the options shows now
+    functions = {
+        "request_filter": request_filter,
+        "extra_properties": extra_properties,
+        "properties_map": properties_map,
+    }
+    installation = _installation = _Installation(functions, http)
+    load = BaseHandler.load_middleware
+
+    @wraps(load)
+    def load_middleware(self: BaseHandler, *args: Any, **kwargs: Any) -> Any:
+        before = settings.MIDDLEWARE
+        if _installation is not installation or _lists_ours(before):
+            return load(self, *args, **kwargs)
+        settings.MIDDLEWARE = [f"{__name__}.{Installed.__name__}", *before]
+        try:
+            return load(self, *args, **kwargs)
+        finally:
+            settings.MIDDLEWARE = before
+
+    def undo() -> None:
+        global _installation
+        if _installation is not installation:
+            return
+        _installation = None
+        if BaseHandler.load_middleware is load_middleware:
+            BaseHandler.load_middleware = load
+        if not any(one.is_on() for one in _made):
+            got_request_exception.disconnect(dispatch_uid="phtrack")
+
+    installation.undo = undo
+    BaseHandler.load_middleware = load_middleware
+    _listen()
+    return undo
+
+
+def _lists_ours(paths: Any) -> bool:
+    for path in paths:
+        try:
+            found = import_string(path)
+        except ImportError:
+            continue  # Django will say so
+        if isinstance(found, type) and issubclass(found, PosthogContextMiddleware):
+            return True
+    return False
+
+
+def install_auto() -> Callable[[], None]:
+    """Every handler that is made from now on, with the default client unless the settings name one."""
+    return install()
