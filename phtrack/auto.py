@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TRIGGERS: dict[str, str] = {
     "aiohttp_client": "aiohttp",
     "fastapi": "fastapi",
+    "graphql": "graphql",
+    "grpc": "grpc",
     "httpx": "httpx",
     "litestar": "litestar",
     "psycopg": "psycopg",
