@@ -53,12 +53,13 @@ $(VENV)/bin/python: | python
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-# One stamp per set of extras: installed again when pyproject.toml changed.
+# One stamp per set of extras: installed again when pyproject.toml changed. Bytecode is made when a module is first used: most
+# of what comes along never is.
 $(VENV)/.demo: EXTRA = inbox
 $(VENV)/.dev: EXTRA = dev
 $(VENV)/.lint: EXTRA = lint
 $(VENV)/.bench: EXTRA = bench
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.lint $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing phtrack[$(EXTRA)] into $(VENV)"
-	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check -e ".[$(EXTRA)]"
+	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check --no-compile -e ".[$(EXTRA)]"
 	@touch $@
