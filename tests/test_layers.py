@@ -9,6 +9,7 @@ reaching its commands) is no import, and that is the point of doing so.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,3 +129,22 @@ def test_no_room_is_drawn_twice() -> None:
     """Each room has one floor."""
     rooms = " ".join(FLOORS.values()).split()
     assert len(rooms) == len(set(rooms))
+
+
+def test_the_drawing_has_every_room() -> None:
+    """ARCHITECTURE.md draws each room that there is on its floor."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawing = text[text.index("## Floors") : text.index("## The sources")]
+    drawn: set[tuple[int, str]] = set()
+    floor = -1
+    for line in drawing[drawing.index("```") :].splitlines()[1:]:
+        if line.startswith("```"):
+            break
+        if found := re.match(r" (\d) ", line):
+            floor = int(found[1])
+        elif "----" in line:
+            floor = -1
+        drawn |= {(floor, word) for word in re.findall(r"\w+", line)}
+    there = {room_of(name) for name, _ in MODULES}
+    missing = [f"{room} on floor {FLOOR_OF[room]}" for room in sorted(there) if (FLOOR_OF[room], room) not in drawn]
+    assert not missing, f"not drawn in ARCHITECTURE.md: {missing}"
