@@ -585,7 +585,12 @@ class Sender:
             wait = worker.turn()
             if wait <= 0:
                 continue
-            if done() or wait == FOREVER or not patient or (deadline is not None and self.clock.monotonic() + wait > deadline):
+            if (
+                done()
+                or wait == FOREVER
+                or not patient
+                or (deadline is not None and self.clock.monotonic() + wait > deadline)
+            ):
                 break
             sleep(wait)
 

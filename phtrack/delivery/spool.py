@@ -78,6 +78,8 @@ class Spool:
         self._ready_protocol = ""
         self._look_at = 0.0
         """Monotonic seconds of the next look for what is left in the directory."""
+        self._left = False
+        """True when this process left something there because the server did not answer."""
         self._overflowed = False
         """True when this process left something there itself, with the server in reach."""
         self._broken_until = 0.0
@@ -123,6 +125,7 @@ class Spool:
                 if not self._append([envelopes[i] for i in part], [lanes[i] for i in part], in_hand=False):
                     failed.extend(part)
             self._release()
+            self._left = True
             self._look_at = self._clock.monotonic() + LOOK_AGAIN
         return failed
 
@@ -254,9 +257,11 @@ class Spool:
         """Seconds until there may be something to take; 0 is now."""
         return 0.0 if self._ready or self._overflowed else max(0.0, self._look_at - now)
 
-    def look_now(self) -> None:
-        """The server is back: what was left may be delivered."""
-        self._look_at = 0.0
+    def server_answered(self) -> None:
+        """What was left while it did not may be delivered now."""
+        if self._left:
+            self._left = False
+            self._look_at = 0.0
 
     def take(self, limit: int, size: int) -> tuple[str, list[tuple[Lane, Envelope]]] | None:
         """
@@ -295,6 +300,7 @@ class Spool:
                     place[0].left += 1
             self._report.count("spooled", lanes)
             self._overflowed = False
+            self._left = True
             self._release()
             self._look_at = self._clock.monotonic() + LOOK_AGAIN
 

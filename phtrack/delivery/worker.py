@@ -148,8 +148,9 @@ class Worker:
             else:
                 self._put_off(batch, outcome, now)
             return
-        if sender.circuit.succeeded() and sender.spool is not None:
-            sender.spool.look_now()
+        sender.circuit.succeeded()
+        if sender.spool is not None:
+            sender.spool.server_answered()
         self._batches.popleft()
         if outcome.verdict == "delivered":
             self._delivered(batch, outcome, now)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phtrack.delivery import policy
 

@@ -90,7 +90,10 @@ def test_encodings(encoding: str) -> None:
 def test_only_what_the_server_wants_again_goes_again() -> None:
     """ok, warning, unknown and absent are done; drop is told; retry is pruned, same id, next attempt, Retry-After obeyed."""
     events = [event(n) for n in range(6)]
-    first = {one.uuid: word for one, word in zip(events, ["ok", "warning", "limited", "retry", {"result": "drop", "details": "why"}])}
+    first = {
+        one.uuid: word
+        for one, word in zip(events, ["ok", "warning", "limited", "retry", {"result": "drop", "details": "why"}])
+    }
     answer = results(**first)
     answer.headers["Retry-After"] = "7"
     told: list[Any] = []
@@ -107,7 +110,7 @@ def test_only_what_the_server_wants_again_goes_again() -> None:
     assert a.headers["posthog-request-id"] == b.headers["posthog-request-id"]
     assert b.headers["posthog-attempt"] == "2"
     assert a.body["created_at"] == b.body["created_at"]
-    (error, batch), = told
+    ((error, batch),) = told
     assert isinstance(error, CaptureV1Error) and error.drops == [(events[4].uuid, "why")]
     assert [one["uuid"] for one in batch] == [events[4].uuid]
     counts = tally.read()

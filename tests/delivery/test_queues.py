@@ -7,7 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phtrack.seams import Lane
 from phtrack.testing import FakeClock, RecordingTransport
@@ -28,7 +29,8 @@ def test_a_flood_of_events_pushes_no_exception_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overflow", "kept", "answers"), [("drop_newest", [0, 1, 2], [True] * 3 + [False] * 2), ("drop_oldest", [2, 3, 4], [True] * 5)]
+    ("overflow", "kept", "answers"),
+    [("drop_newest", [0, 1, 2], [True] * 3 + [False] * 2), ("drop_oldest", [2, 3, 4], [True] * 5)],
 )
 def test_overflow(overflow: str, kept: list[int], answers: list[bool]) -> None:
     """What gives way is the option's choice; either way it is counted."""
@@ -94,7 +96,9 @@ ANSWERS = st.lists(st.sampled_from([200, 204, 400, 401, 413, 429, 500, 503, OSEr
 def test_the_sum_adds_up(steps: Any, answers: Any, overflow: str, size: int, flush_at: int, retries: int) -> None:
     """At every moment: admitted = delivered + dropped + under way; at the end nothing is under way; nothing arrives twice."""
     transport, clock = RecordingTransport(*answers), FakeClock()
-    delivery, tally = make(transport, clock, max_queue_size=size, flush_at=flush_at, max_retries=retries, overflow=overflow)
+    delivery, tally = make(
+        transport, clock, max_queue_size=size, flush_at=flush_at, max_retries=retries, overflow=overflow
+    )
     admitted: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     number = 0
@@ -103,7 +107,9 @@ def test_the_sum_adds_up(steps: Any, answers: Any, overflow: str, size: int, flu
         counts = tally.read()
         lanes = delivery.stats()["lanes"]
         for lane in ("events", "errors", "ai"):
-            dropped = sum(many for name, many in counts.items() if name.startswith("dropped:") and name.endswith(f".{lane}"))
+            dropped = sum(
+                many for name, many in counts.items() if name.startswith("dropped:") and name.endswith(f".{lane}")
+            )
             assert counts.get(f"admitted.{lane}", 0) == admitted[lane]
             under_way = lanes.get(lane, {"pending": 0})["pending"]
             assert admitted[lane] + refused[lane] == counts.get(f"delivered.{lane}", 0) + dropped + under_way

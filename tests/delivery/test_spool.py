@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phtrack import _guard
 from phtrack.cli import main
@@ -168,7 +170,9 @@ def test_a_server_down_past_the_retries_sends_events_to_disk_and_back(tmp_path: 
     delivery.flush(None)
     assert names(transport) == ["e7", "e0", "e1", "e2"]
     counts = tally.read()
-    assert counts["admitted.events"] + counts["recovered.events"] == counts["delivered.events"] + counts["spooled.events"]
+    assert (
+        counts["admitted.events"] + counts["recovered.events"] == counts["delivered.events"] + counts["spooled.events"]
+    )
     assert told == [] and files(tmp_path) == []
 
 
@@ -201,7 +205,9 @@ def test_always_with_a_queue_that_overflows_and_a_server_that_fails(tmp_path: Pa
     """All three ways at once, over several segments: every event arrives exactly once."""
     clock = FakeClock()
     transport = RecordingTransport(200, 503, 503, 503, 503, 200, 503)
-    delivery, tally = make(tmp_path, transport, clock, spool="always", max_queue_size=50, flush_at=10, spool_max_bytes=10**6)
+    delivery, tally = make(
+        tmp_path, transport, clock, spool="always", max_queue_size=50, flush_at=10, spool_max_bytes=10**6
+    )
     for n in range(200):
         assert delivery.put(event(n, size=2000))
         if n % 40 == 0:
@@ -211,7 +217,9 @@ def test_always_with_a_queue_that_overflows_and_a_server_that_fails(tmp_path: Pa
         clock.advance(LOOK_AGAIN)
     counts = tally.read()
     assert sorted(names(transport)) == sorted(f"e{n}" for n in range(200))
-    assert counts["admitted.events"] + counts["recovered.events"] == counts["delivered.events"] + counts["spooled.events"]
+    assert (
+        counts["admitted.events"] + counts["recovered.events"] == counts["delivered.events"] + counts["spooled.events"]
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
@@ -268,7 +276,8 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line(tmp_path: Path, monkeypatc
 
 def test_the_command(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """ls shows, cat prints the events, send delivers, clear removes."""
-    leave(tmp_path, 1, 2)
+    clock = FakeClock(time.time())
+    leave(tmp_path, 1, 2, clock=clock)
     assert main(["spool", "ls", str(tmp_path)]) == 0
     assert b"e1 (1), e2 (1)" in capsysbinary.readouterr().out
     assert main(["spool", "cat", str(tmp_path)]) == 0
@@ -277,7 +286,7 @@ def test_the_command(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes])
         assert main(["spool", "send", str(tmp_path), "--key", "k", "--host", server.url]) == 0
         assert capsysbinary.readouterr().out == b"2 event(s) delivered\n"
         assert [one["event"] for one in server.accepted] == ["e1", "e2"]
-    leave(tmp_path, 3)
+    leave(tmp_path, 3, clock=clock)
     assert main(["spool", "clear", str(tmp_path)]) == 0
     assert files(tmp_path) == []
     assert main(["spool", "ls", str(tmp_path / "nowhere")]) == 2
