@@ -149,6 +149,8 @@ class _Tree:
         if len(leaves) == 1:
             index, followed = leaves[0]
             parts, rule = _of_one(self.exceptions[index])
+            if rule == "message" and (made := self.maker_of(index)) is not None:
+                return _made([parts[0], *made], "group")
             return _made(parts, "cause" if followed and rule != "message" else rule)
         keys: dict[tuple[tuple[str, str], ...], str] = {}
         for index, _ in leaves[:MAX_LEAVES]:
@@ -425,6 +427,8 @@ def _alike(one: object, other: object) -> bool:
     if kinds[0] != kinds[1] and not _HOLDING.issuperset(kinds):
         return False
     values = getattr(one, "value", None), getattr(other, "value", None)
+    if kinds[0] != kinds[1] and isinstance(values[0], (ast.Name, ast.Constant)):
+        return False  # `x = y` and `return x` have little in common
     return type(values[0]) is type(values[1]) or "Await" in (type(values[0]).__name__, type(values[1]).__name__)
 
 

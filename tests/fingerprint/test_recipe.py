@@ -119,6 +119,14 @@ def test_a_group_is_the_set_of_its_members() -> None:
     assert fingerprint([group, one]).value != value
 
 
+def test_a_member_that_was_never_raised_has_the_place_of_its_group() -> None:
+    """`ExceptionGroup("bad form", [ValueError(...)])`: where the group was made is all there is."""
+    group = of(PAY, type="ExceptionGroup", is_group=True)
+    found = fingerprint([group, of(type="ValueError", message="a 1", relation="member", parent=0)])
+    assert (found.parts[0], found.parts[-1]) == ("ValueError", "shop/pay.py Shop.pay: gateway.charge($0.total)")
+    assert found.rule == "group"
+
+
 def test_a_cause_outside_of_the_application_is_not_followed() -> None:
     """What a library does within itself is its own affair; the place that called it counts."""
     wrapper = of(PAY, LIBRARY, type="ConnectionError")
