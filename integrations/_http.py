@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import phtrack
 from phtrack import _guard
+from phtrack.context.scope import NOTHING, change, scope_var
 from phtrack.contexts import tag_all
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class RequestFacts:
     def tags(self, options: HttpOptions) -> dict[str, Any]:
         """The request as properties of every event in its context."""
         agent = clean_text(_header(self, "user-agent"))
-        found = {
+        found: dict[str, Any] = {
             "$current_url": clean_text(_without_query(self.url), MAX_PATH),
             "$request_method": clean_text(self.method, MAX_METHOD),
             "$request_path": clean_text(_without_query(self.path), MAX_PATH),
@@ -202,6 +203,47 @@ def request_context(
         yield
 
 
+_SWITCHES = ("values", "mask_patterns", "ignore_patterns", "mask_url_credentials", "detect_secrets")
+
+
+class RequestContext:
+    """
+    `request_context` that can be entered again, any number of times, by one piece of code after the other: for a body that is
+    streamed when the application's function is long over.
+
+    *facts* are read once, when it is made. *fresh* cuts what surrounds it, but for the switches that say which values are shown.
+    """
+
+    __slots__ = ("_before", "_scope", "_token")
+
+    def __init__(
+        self,
+        facts: RequestFacts,
+        options: HttpOptions,
+        *,
+        user_id: Any = None,
+        extra: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        outer = scope_var.get() if fresh else None
+        with phtrack.new_context(fresh=fresh, capture_exceptions=False, client=options.client, shared=True):
+            if outer is not None:
+                change(**{name: getattr(outer, name) for name in _SWITCHES})
+            enter_request(facts, options, user_id=user_id, extra=extra)
+            # A shared scope is changed in place, so that this one stays the request's.
+            self._scope = scope_var.get()
+
+    def __enter__(self) -> None:
+        self._before = scope_var.get()
+        self._token = scope_var.set(self._scope)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            scope_var.reset(self._token)
+        except ValueError:  # left in another task or thread than entered
+            scope_var.set(self._before)
+
+
 def enter_request(
     facts: RequestFacts, options: HttpOptions, *, user_id: Any = None, extra: Mapping[str, Any] | None = None
 ) -> None:
@@ -216,6 +258,11 @@ def enter_request(
         tell({**facts.tags(options), **(extra or {})})
     except Exception as error:
         _guard.swallowed("reading a request", error)
+
+
+def forget_request() -> None:
+    """Take ids and tags out of the current context again: the application wants this request left alone."""
+    change(distinct_id=None, session_id=None, tags=NOTHING)
 
 
 def tell(tags: Mapping[str, Any]) -> None:
@@ -245,10 +292,39 @@ def note_body(*, form: Any = None, raw: Any = None, content_type: Any = None) ->
         phtrack.step("request body", kind="request", json=read)
 
 
+def note_raw_body(raw: bytes, content_type: Any) -> None:
+    """`note_body` for frameworks whose body is only known as bytes: a form in a URL's encoding, or JSON."""
+    if "x-www-form-urlencoded" in (clean_text(content_type) or ""):
+        if len(raw) <= MAX_BODY:
+            from urllib.parse import parse_qs
+
+            form = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1_000)
+            note_body(form={name: values[0] if len(values) == 1 else values for name, values in form.items()})
+    else:
+        note_body(raw=raw, content_type=content_type)
+
+
 def _bounded(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_bounded(one) for one in value[:20]]
     return value[:MAX_TEXT] if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else None
+
+
+def captures(options: HttpOptions) -> bool:
+    """True if errors are to be captured; left open in the options, it is as the client's `enable_exception_autocapture` says."""
+    if options.capture_exceptions is not None:
+        return options.capture_exceptions
+    client = options.client or phtrack.setup()
+    return client.options.errors.enable_exception_autocapture
+
+
+def answer_of(what: str, ask: Callable[..., Any], *args: Any) -> Any:
+    """What a user's callback says; None if it raises, which is said in the log and nowhere else."""
+    try:
+        return ask(*args)
+    except Exception as error:
+        _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
+        return None
 
 
 def capture(
