@@ -48,9 +48,9 @@ _DISCONNECTS = frozenset(
 
 
 class Exchange:
-    """What is known of one request while it runs."""
+    """What is known of one request while it runs, and the way of its errors."""
 
-    __slots__ = ("error", "options", "route", "status")
+    __slots__ = ("_body", "content_type", "error", "options", "route", "status")
 
     def __init__(self, options: HttpOptions) -> None:
         self.options = options
@@ -60,6 +60,27 @@ class Exchange:
         """What the framework told us that it is about to answer; what it answers is seen when the response begins."""
         self.route: str | None = None
         """The route's pattern, where the framework told it with the error."""
+        self.content_type: bytes | None = None
+        self._body: bytearray | None = None
+
+    def listen(self, receive: Receive) -> Receive:
+        """*receive* that remembers what the application reads of the body; what it doesn't read is never asked for."""
+        body = self._body = bytearray()
+
+        async def receive_and_remember() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and len(body) <= _http.MAX_BODY:
+                body.extend(message.get("body", b"")[: _http.MAX_BODY + 1])
+            return message
+
+        return receive_and_remember
+
+    def capture(self, error: BaseException, **about: Any) -> None:
+        """Capture *error* of this request; *about* as in `_http.capture`."""
+        if self._body:
+            _http.note_raw_body(bytes(self._body), self.content_type)
+            self._body = None
+        _http.capture(error, self.options, **about)
 
 
 class PosthogASGIMiddleware:
@@ -110,6 +131,10 @@ class PosthogASGIMiddleware:
         exchange = Exchange(self.options)
         inside_ours = KEY in scope
         scope[KEY] = exchange
+        about = facts(scope)
+        if self.options.capture_body:
+            exchange.content_type = about.get_header("content-type")
+            receive = exchange.listen(receive)
 
         def note_status(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
@@ -124,7 +149,7 @@ class PosthogASGIMiddleware:
             if inside_ours
             else phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True)
         ):
-            _http.enter_request(facts(scope), self.options, extra=extra if isinstance(extra, dict) else None)
+            _http.enter_request(about, self.options, extra=extra if isinstance(extra, dict) else None)
             try:
                 await self.app(scope, receive, note_status)
             except Exception as error:
@@ -137,7 +162,7 @@ class PosthogASGIMiddleware:
         if is_disconnect(error) or not self.captures():
             return
         status = exchange.status if scope["type"] == "websocket" else exchange.status or 500
-        _http.capture(error, self.options, source=self.source, status=status, route=self.route(scope))
+        exchange.capture(error, source=self.source, status=status, route=self.route(scope))
 
     def answered(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what the framework answers; called once the status is known. Plain ASGI is never told of it."""
@@ -150,10 +175,7 @@ class PosthogASGIMiddleware:
 
     def captures(self) -> bool:
         """True if what escapes is to be captured."""
-        if self.options.capture_exceptions is not None:
-            return self.options.capture_exceptions
-        client = self.options.client or phtrack.setup()
-        return client.options.errors.enable_exception_autocapture
+        return _http.captures(self.options)
 
     def route(self, scope: Scope) -> str | None:
         """The route's pattern; plain ASGI knows of none."""

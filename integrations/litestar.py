@@ -19,7 +19,6 @@ from litestar.exceptions import HTTPException, LitestarException, WebSocketExcep
 
 from phtrack import _guard
 
-from . import _http
 from .asgi import KEY, Exchange, PosthogASGIMiddleware, is_disconnect
 
 if TYPE_CHECKING:
@@ -135,9 +134,8 @@ class Around(PosthogASGIMiddleware):
         if exchange.status is None or exchange.status < 500:
             return
         handled = isinstance(error, HTTPException) or _has_handler(error, scope)
-        _http.capture(
+        exchange.capture(
             error,
-            self.options,
             source=HANDLED_SOURCE if handled else SOURCE,
             handled=handled,
             status=exchange.status,
@@ -149,7 +147,7 @@ class Around(PosthogASGIMiddleware):
         if is_disconnect(error) or not self.captures():
             return
         with _guard.shield("capturing an error of a websocket"):
-            _http.capture(error, self.options, source=SOURCE, route=self.route(scope))
+            exchange.capture(error, source=SOURCE, route=self.route(scope))
 
     def escaped(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what came after the response had begun: Litestar wraps it, once per layer, and a stream's task group too."""

@@ -136,9 +136,7 @@ class Around(PosthogASGIMiddleware):
 
     def answered(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what `on_request_exception` was told of."""
-        _http.capture(
-            error, self.options, source="quart.got_request_exception", status=exchange.status, route=exchange.route
-        )
+        exchange.capture(error, source="quart.got_request_exception", status=exchange.status, route=exchange.route)
 
     def _told(self, error: Exception, source: str, **about: Any) -> None:
         with _guard.shield("capturing what a signal told"):

@@ -119,13 +119,13 @@ class _Watch:
         if not self.active:
             return
         with _guard.shield("opening a request's context"):
-            wanted = self._ask("request_filter", self._filter, request) is not False
+            wanted = self._filter is None or _http.answer_of("request_filter", self._filter, request) is not False
             phtrack.new_context(
                 fresh=True, capture_exceptions=False, client=self._options.client, shared=True
             ).__enter__()
             request.ctx.phtrack = wanted
             if wanted:
-                extra = self._ask("extra_properties", self._extra, request)
+                extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, request)
                 _http.enter_request(_facts(request), self._options, extra=extra if isinstance(extra, dict) else None)
 
     async def on_exception(self, request: Request | None = None, exception: Any = None, **_: Any) -> None:
@@ -148,6 +148,8 @@ class _Watch:
 
     def _capture(self, exception: Exception, source: str, request: Request, status: int | None) -> None:
         if getattr(request.ctx, "phtrack", True):
+            if self._options.capture_body:
+                _http.note_raw_body(request.body, request.headers.get("content-type"))
             _http.capture(exception, self._options, source=source, status=status, route=_route(request))
 
     def _is_error(self, request: Request, exception: Exception) -> bool:
@@ -163,14 +165,6 @@ class _Watch:
             if kind not in (Exception, SanicException, BaseException)
             for name in (request.name, None)
         )
-
-    @staticmethod
-    def _ask(what: str, ask: Any, request: Request) -> Any:
-        try:
-            return None if ask is None else ask(request)
-        except Exception as error:
-            _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
-            return None
 
 
 def _facts(request: Request) -> RequestFacts:

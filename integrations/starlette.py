@@ -210,7 +210,7 @@ def _answered(scope: Scope, error: Exception, response: Any, source: str) -> Non
     if not isinstance(exchange, Exchange) or not isinstance(status, int) or status < 500 or is_disconnect(error):
         return
     with _guard.shield("capturing an error that a handler answered"):
-        _http.capture(error, exchange.options, source=source, handled=True, status=status, route=route_of(scope))
+        exchange.capture(error, source=source, handled=True, status=status, route=route_of(scope))
 
 
 # --- the route -------------------------------------------------------------------------------------------------------

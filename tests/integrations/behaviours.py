@@ -23,6 +23,7 @@ Routes of `build` (GET unless said; `async` handlers use the `a…` twin of a me
     /identify           code.identify()                     the handler says who the user is, then raises
     /meet/<number>      code.meet(number) | await code.ameet(number)   JSON of the context after others came in between
     /echo (POST)        the request's body, read by the application
+    /post-boom (POST)   the body is read, then code.boom()
     Streams:     /stream-boom   a stream of code.chunks() | code.achunks(), which raises after the first chunk
     Backgrounds: /background    answers 200; then code.background() raises in the framework's background task
     Middlewares: a middleware of the application, outside of its views, that calls code.middleware(path) for each request
@@ -262,12 +263,13 @@ def fetch(
     *,
     method: str = "GET",
     body: bytes = b"",
+    content_type: str = "text/plain",
 ) -> Response:
     """One request on a connection of its own; header values go out as they are, whatever they hold."""
     host = urlsplit(base).netloc
     lines = [f"{method} {path} HTTP/1.1".encode(), f"Host: {host}".encode(), b"Connection: close"]
     if body or method == "POST":
-        lines += [b"Content-Length: %d" % len(body), b"Content-Type: text/plain"]
+        lines += [b"Content-Length: %d" % len(body), f"Content-Type: {content_type}".encode()]
     for name, value in (headers or {}).items():
         lines.append(name.encode() + b": " + (value if isinstance(value, bytes) else value.encode()))
     return exchange(base, b"\r\n".join(lines) + b"\r\n\r\n" + body)
@@ -357,6 +359,8 @@ class _Adapter:
     """`$exception_source` of an error that the app's handler answered with a 5xx; None: it is not captured."""
     together: int = 50
     """How many requests may be inside their handlers at the same time: 50, or for servers with few threads 10 or 25."""
+    reads_bodies_itself: bool = False
+    """True for a framework that has read the body before the application asks."""
     routes: dict[str, str]
     """Path -> `$request_route`: at least of `/boom` and `/items/7`, as the framework writes them."""
 
@@ -652,6 +656,39 @@ class Middlewares(_Adapter):
         assert (about["type"], about["handled"], about["level"]) == ("Boom", False, "error")
         assert event["properties"]["$request_path"] == "/middleware-boom"
         assert event["distinct_id"] == "user-1"
+
+
+class Bodies(_Adapter):
+    """For integrations that can tell the body of a request; the application needs `/post-boom`."""
+
+    def test_the_body_is_told_when_asked(self, watched: Watched) -> None:
+        """With `capture_body` what the application read of a JSON body or a form is a step of the event, scrubbed."""
+        with self.serving(watched, capture_body=True) as base:
+            for kind, body in [
+                ("application/json", b'{"items": 3, "password": "hunter2"}'),
+                ("application/x-www-form-urlencoded", b"items=3&password=hunter2"),
+            ]:
+                assert fetch(base, "/post-boom", method="POST", body=body, content_type=kind).status == 500
+        events = watched.exceptions()
+        assert len(events) == 2
+        for event in events:
+            (step,) = event["properties"]["$exception_steps"]
+            told = step.get("json") or step.get("form")
+            assert str(told["items"]) == "3"
+            assert told["password"] != "hunter2"
+
+    def test_the_body_is_not_told_unless_asked(self, watched: Watched) -> None:
+        """By default nothing of the body is on the event."""
+        with self.serving(watched, capture_exceptions=True) as base:
+            fetch(base, "/post-boom", method="POST", body=b'{"items": 3}', content_type="application/json")
+        assert "$exception_steps" not in watched.the_exception()["properties"]
+
+    def test_a_body_that_nobody_reads_stays_unread(self, watched: Watched) -> None:
+        """Asking for bodies reads nothing that the application doesn't read."""
+        with self.serving(watched, capture_body=True) as base:
+            fetch(base, "/boom", method="GET", body=b'{"items": 3}', content_type="application/json")
+        for step in watched.the_exception()["properties"].get("$exception_steps", []):
+            assert step.get("kind") != "request" or self.reads_bodies_itself
 
 
 class Teardowns(_Adapter):

@@ -12,6 +12,7 @@ from phtrack.integrations import fastapi as integration
 
 from .behaviours import (
     Backgrounds,
+    Bodies,
     Boom,
     Code,
     Degraded,
@@ -79,6 +80,11 @@ def application(code: Code) -> FastAPI:
     async def echo(request: Request) -> Response:
         return Response(await request.body())
 
+    @app.post("/post-boom")
+    async def post_boom(request: Request) -> None:
+        await request.body()
+        code.boom()
+
     @app.get("/stream-boom")
     def stream() -> Any:
         return StreamingResponse(code.achunks())
@@ -121,7 +127,7 @@ def application(code: Code) -> FastAPI:
     return app
 
 
-class TestFastAPI(Requests, Streams, Backgrounds, Middlewares, Teardowns):
+class TestFastAPI(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
     """All behaviours."""
 
     source = "asgi.middleware"

@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from .behaviours import (
     Backgrounds,
+    Bodies,
     Boom,
     Code,
     Degraded,
@@ -77,6 +78,11 @@ def application(code: Code) -> Litestar:
     async def echo(request: Request[Any, Any, Any]) -> Response[bytes]:
         return Response(await request.body(), media_type="application/octet-stream")
 
+    @post("/post-boom")
+    async def post_boom(request: Request[Any, Any, Any]) -> None:
+        await request.body()
+        code.boom()
+
     @get("/stream-boom")
     async def stream() -> Stream:
         return Stream(code.achunks())
@@ -124,7 +130,22 @@ def application(code: Code) -> Litestar:
     def unavailable(request: Any, error: Exception) -> Response[str]:
         return Response("later", status_code=503)
 
-    views = [ok, boom, item, handled, degraded, missing, whoami, identify, meet, echo, stream, background, teardown]
+    views = [
+        ok,
+        boom,
+        item,
+        handled,
+        degraded,
+        missing,
+        whoami,
+        identify,
+        meet,
+        echo,
+        post_boom,
+        stream,
+        background,
+        teardown,
+    ]
     return Litestar(
         [
             *views,
@@ -140,7 +161,7 @@ def application(code: Code) -> Litestar:
     )
 
 
-class TestLitestar(Requests, Streams, Backgrounds, Middlewares, Teardowns):
+class TestLitestar(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
     """All behaviours."""
 
     source = "litestar.after_exception"

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from .behaviours import (
     Backgrounds,
+    Bodies,
     Code,
     Degraded,
     Handled,
@@ -74,6 +75,11 @@ def application(code: Code) -> Quart:
     async def echo() -> Any:
         return Response(await request.get_data(), content_type="application/octet-stream")
 
+    @app.post("/post-boom")
+    async def post_boom() -> None:
+        await request.get_data()
+        code.boom()
+
     @app.get("/stream-boom")
     async def stream() -> Any:
         return code.achunks()
@@ -102,11 +108,12 @@ def application(code: Code) -> Quart:
     return app
 
 
-class TestQuart(Requests, Streams, Backgrounds, Middlewares, Teardowns):
+class TestQuart(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
     """All behaviours."""
 
     source = "quart.got_request_exception"
     streamed_source = "asgi.middleware"
+    reads_bodies_itself = True
     routes = {"/boom": "/boom", "/items/7": "/items/<int:number>"}
 
     def build(self, code: Code) -> Any:

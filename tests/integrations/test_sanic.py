@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 
 from .behaviours import (
     HANG,
+    Bodies,
     Code,
     Degraded,
     Handled,
@@ -102,6 +103,10 @@ def application(code: Code) -> Any:
     async def echo(request: Request) -> Any:
         return raw(request.body)
 
+    @app.post("/post-boom")
+    async def post_boom(request: Request) -> Any:
+        return code.boom()
+
     @app.get("/stream-boom")
     async def stream(request: Request) -> Any:
         response = await request.respond(content_type="text/plain")
@@ -166,10 +171,11 @@ def serve(app: Any) -> Iterator[str]:
         assert not thread.is_alive(), "Sanic did not stop"
 
 
-class TestSanic(Requests, Streams, Middlewares):
+class TestSanic(Requests, Bodies, Streams, Middlewares):
     """All behaviours."""
 
     source = "sanic.http_lifecycle_exception"
+    reads_bodies_itself = True
     routes = {"/boom": "/boom", "/items/7": "/items/<number:int>", "/stream-boom": "/stream-boom"}
 
     def build(self, code: Code) -> Any:

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from .behaviours import (
     Backgrounds,
+    Bodies,
     Code,
     Degraded,
     Handled,
@@ -79,6 +80,10 @@ def application(code: Code, **more: Any) -> Starlette:
     async def echo(request: Request) -> Response:
         return Response(await request.body())
 
+    async def post_boom(request: Request) -> Response:
+        await request.body()
+        return code.boom()
+
     async def stream(request: Request) -> Response:
         return StreamingResponse(code.achunks())
 
@@ -111,6 +116,7 @@ def application(code: Code, **more: Any) -> Starlette:
             Route("/identify", identify),
             Route("/meet/{number}", meet),
             Route("/echo", echo, methods=["POST"]),
+            Route("/post-boom", post_boom, methods=["POST"]),
             Route("/stream-boom", stream),
             Route("/background", background),
             Route("/teardown-boom", ok),
@@ -123,7 +129,7 @@ def application(code: Code, **more: Any) -> Starlette:
     )
 
 
-class TestStarlette(Requests, Streams, Backgrounds, Middlewares, Teardowns):
+class TestStarlette(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
     """All behaviours."""
 
     source = "asgi.middleware"
