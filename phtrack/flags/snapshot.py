@@ -68,6 +68,9 @@ class FeatureFlagEvaluations:
         self._report = report
         self._accessed: dict[str, None] = {}
 
+    def __repr__(self) -> str:
+        return f"<FeatureFlagEvaluations of {len(self.values())} flags>"
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def is_enabled(self, key: str, default_value: bool = False, *, send_feature_flag_events: bool = True) -> bool:

@@ -29,6 +29,7 @@ async def client(
     server: FlagServer, *, local: bool = False, **options: Any
 ) -> AsyncIterator[tuple[AsyncPosthog, RecordingTransport]]:
     outbox = RecordingTransport()
+    options.setdefault("feature_flags_request_timeout_seconds", 30)
     if local:
         options |= {"secret_key": "phs_s", "poll_interval": 3600}
     async with AsyncPosthog("phc_key", server.url, transport=outbox, **options) as posthog:

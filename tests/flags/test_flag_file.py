@@ -218,7 +218,7 @@ async def both_answers(inbox: Any, body: Any) -> tuple[Any, Any]:
         return remote.json(), definitions.json()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=list(HealthCheck))
 @given(flags("f0"), flags("f1"), flags("f2"), cohorts, cohorts, bodies, st.sampled_from([1, 2]))
 def test_local_and_remote_agree(
     tmp_path: Path, store: Store, f0: Any, f1: Any, f2: Any, one: Any, two: Any, body: Any, version: int

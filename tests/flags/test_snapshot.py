@@ -21,6 +21,7 @@ def test_local_values_are_kept_and_the_server_fills_gaps(server: FlagServer, cli
     server.flags = remote(record("blue", "other"), record("pro", "r"), record("sticky", True), record("extra", "x"))
     phtrack = client(local=True)
     flags = phtrack.evaluate_flags("u1")
+    assert repr(flags) == "<FeatureFlagEvaluations of 5 flags>"
     assert [flags.get_flag(key) for key in ("blue", "off", "pro", "sticky", "extra", "nobody")] == [
         "blue",
         False,
