@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import replace
 from functools import wraps
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import phtrack
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -61,8 +61,9 @@ class PosthogContextMiddleware:
         if self._is_async:
             markcoroutinefunction(self)
             self.process_view = self._aprocess_view  # type: ignore[method-assign]
-        _made.add(self)
         _listen()
+        _newest.append(ref(self))
+        del _newest[:-1]
 
     def is_on(self) -> bool:
         """True while its requests are watched."""
@@ -333,6 +334,19 @@ def options_from_settings(**changes: Any) -> HttpOptions:
     return replace(options, **{**more, **changes})
 
 
+def options_of(request: Any, **changes: Any) -> HttpOptions:
+    """The options in force for *request*: its middleware's, else the settings', with *changes*."""
+    visit = getattr(request, _KEY, None)
+    return replace(visit.middleware.options, **changes) if isinstance(visit, Visit) else options_from_settings(**changes)
+
+
+def passes_filter(request: HttpRequest) -> bool:
+    """False for a request that `POSTHOG_MW_REQUEST_FILTER` leaves alone."""
+    if hasattr(request, _KEY):
+        return isinstance(getattr(request, _KEY), Visit)
+    return bool(_ask("POSTHOG_MW_REQUEST_FILTER", _function("POSTHOG_MW_REQUEST_FILTER"), request, True))
+
+
 def captures(options: HttpOptions) -> bool:
     """True if errors are captured: as the options say, or where they don't, as the client's autocapture."""
     if options.capture_exceptions is not None:
@@ -438,8 +452,13 @@ def _note_body(request: HttpRequest) -> None:
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
-_made: WeakSet[PosthogContextMiddleware] = WeakSet()
-"""The instances that are alive."""
+_newest: list[ref[PosthogContextMiddleware]] = []
+"""The instance that was made last, at most one."""
+
+
+def _alive() -> PosthogContextMiddleware | None:
+    found = _newest[0]() if _newest else None
+    return found if found is not None and found.is_on() else None
 
 
 def _listen() -> None:
@@ -461,9 +480,7 @@ def _on_error(sender: Any, request: Any = None, **_: Any) -> None:
 
 def _on_error_before_us(error: BaseException, request: HttpRequest) -> None:
     """A middleware outside of ours failed on the way in, or the handler was made before `install`."""
-    middleware = next((one for one in _made if one.is_on()), None)
-    if middleware is None and _installation is not None:
-        middleware = Installed(_no_response)
+    middleware = Installed(_no_response) if _installation is not None else _alive()
     visit = middleware._visit(request) if middleware is not None else None
     if middleware is None or visit is None:
         return
@@ -580,7 +597,7 @@ def install(
         _installation = None
         if BaseHandler.load_middleware is load_middleware:
             BaseHandler.load_middleware = load
-        if not any(one.is_on() for one in _made):
+        if _alive() is None:
             got_request_exception.disconnect(dispatch_uid="phtrack")
 
     installation.undo = undo

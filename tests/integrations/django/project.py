@@ -55,9 +55,6 @@ def configure() -> None:
     call_command("migrate", verbosity=0)
 
 
-configure()
-
-
 class ProjectApp:
     """What makes a handler: its URLs and its settings."""
 
