@@ -67,6 +67,7 @@ def test_every_fault_is_none_with_its_reason(
     began = time.monotonic()
     assert phtrack.get_feature_flag("f", "u1") is None
     assert time.monotonic() - began < 10
+    server.wait_for("/flags/", requests)
     assert len(server.asked) == requests
     assert phtrack.called()[0]["$feature_flag_error"] == error
     assert phtrack.evaluate_flags("u1").keys == []
