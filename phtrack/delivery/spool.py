@@ -341,7 +341,8 @@ class Spool:
     # --- the rest --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let go of everything; what is left stays on disk."""
+        """Let go of everything; what is left stays on disk, what was claimed and not taken included."""
+        self.put_back()
         with self._lock:
             for segment in list(self._open.values()):
                 self._close(segment, remove=not segment.in_hand and not segment.left)

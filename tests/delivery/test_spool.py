@@ -176,6 +176,18 @@ def test_a_server_down_past_the_retries_sends_events_to_disk_and_back(tmp_path: 
     assert told == [] and files(tmp_path) == []
 
 
+def test_what_was_claimed_and_not_sent_at_the_close_counts_as_spooled(tmp_path: Path) -> None:
+    """The sum adds up also when a close interrupts the delivery of a file."""
+    leave(tmp_path, *range(10))
+    delivery, tally = make(tmp_path, RecordingTransport(*[REFUSED] * 9), flush_at=3)
+    delivery.step()
+    delivery.close(0.0)
+    assert tally.read()["recovered.events"] == tally.read()["spooled.events"] == 10
+    transport = RecordingTransport()
+    delivery, _ = make(tmp_path, transport)
+    assert delivery.flush() and len(transport.events) == 10
+
+
 def test_a_full_queue_overflows_to_disk(tmp_path: Path) -> None:
     """Admitted, spooled, and delivered when the queue has drained."""
     transport = RecordingTransport()
