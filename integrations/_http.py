@@ -90,6 +90,8 @@ def clean_text(value: Any, limit: int = MAX_TEXT) -> str | None:
             value = value.decode("latin-1")
         if not isinstance(value, str):
             return None
+        if len(value) <= limit and value.isprintable():
+            return value.strip() or None
         return _CONTROL.sub("", value[: limit * 4]).strip()[:limit] or None
     except Exception:
         return None
@@ -101,19 +103,21 @@ class RequestFacts:
 
     method: Any = None
     url: Any = None
-    """With scheme and host; a query string is cut off."""
+    """With scheme and host, or a function that makes it; a query string is cut off."""
     path: Any = None
     route: Any = None
     """The route's pattern, e.g. `/orders/<int:id>`."""
     get_header: GetHeader = field(default=lambda name: None)
     peer: Any = None
     """The address of the other end of the connection."""
+    lasting: bool = False
+    """True if all of this can still be read when the request is over; then it is read when an event asks for it."""
 
     def tags(self, options: HttpOptions) -> dict[str, Any]:
         """The request as properties of every event in its context."""
         agent = clean_text(_header(self, "user-agent"))
         found: dict[str, Any] = {
-            "$current_url": clean_text(_without_query(self.url), MAX_PATH),
+            "$current_url": clean_text(_without_query(self.url() if callable(self.url) else self.url), MAX_PATH),
             "$request_method": clean_text(self.method, MAX_METHOD),
             "$request_path": clean_text(_without_query(self.path), MAX_PATH),
             "$request_route": clean_text(self.route, MAX_PATH),
@@ -251,13 +255,50 @@ def enter_request(
     try:
         header_id, session_id = tracing_ids(facts.get_header) if options.capture_tracing_headers else (None, None)
         who = distinct_id_for(header_id, user_id, options)
+        found: dict[str, Any] = {}
         if who is not None:
-            phtrack.identify_context(who)
+            found["distinct_id"] = who
         if session_id is not None:
-            phtrack.set_context_session(session_id)
-        tell({**facts.tags(options), **(extra or {})})
+            found["session_id"] = session_id
+        scope = scope_var.get()
+        before = scope.tags if scope is not None else NOTHING
+        tags = _RequestTags(before, facts, options, extra)
+        change(**found, tags=tags if facts.lasting else tags.read())
     except Exception as error:
         _guard.swallowed("reading a request", error)
+
+
+class _RequestTags(Mapping[str, Any]):
+    """The tags of a request, made of its facts when something asks for them: most requests end without an event."""
+
+    __slots__ = ("_about", "_tags")
+
+    def __init__(
+        self, before: Mapping[str, Any], facts: RequestFacts, options: HttpOptions, extra: Mapping[str, Any] | None
+    ) -> None:
+        self._about: tuple[Any, ...] | None = (before, facts, options, extra)
+        self._tags: dict[str, Any] = {}
+
+    def read(self) -> dict[str, Any]:
+        """All tags, as a dict."""
+        about = self._about
+        if about is not None:
+            before, facts, options, extra = about
+            tags = {**before, **facts.tags(options)}
+            if extra:
+                tags.update((name, value) for name, value in extra.items() if value is not None)
+            self._tags = tags
+            self._about = None
+        return self._tags
+
+    def __getitem__(self, name: str) -> Any:
+        return self.read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.read())
+
+    def __len__(self) -> int:
+        return len(self.read())
 
 
 def forget_request() -> None:

@@ -204,30 +204,33 @@ def is_disconnect(error: BaseException) -> bool:
 
 
 def facts(scope: Scope) -> RequestFacts:
-    """The facts of an HTTP or websocket scope."""
+    """The facts of an HTTP or websocket scope, as it is now: routers change it on the way."""
     headers = scope.get("headers") or ()
 
     def get_header(name: str) -> bytes | None:
         wanted = name.encode()
-        return next((value for key, value in headers if key == wanted and clean_text(value)), None)
+        for key, value in headers:
+            if key == wanted and clean_text(value):
+                return value  # type: ignore[no-any-return]
+        return None
 
-    path = scope.get("path")
-    client = scope.get("client")
+    path, kind, scheme = scope.get("path"), scope["type"], scope.get("scheme")
+    client, server = scope.get("client"), scope.get("server")
     return RequestFacts(
         method=scope.get("method"),
-        url=_url(scope, get_header, path),
+        url=lambda: _url(kind, scheme, get_header("host"), server, path),
         path=path,
         get_header=get_header,
         peer=client[0] if client else None,
+        lasting=True,
     )
 
 
-def _url(scope: Scope, get_header: Callable[[str], bytes | None], path: Any) -> str | None:
+def _url(kind: str, scheme: str | None, host_header: bytes | None, server: Any, path: Any) -> str | None:
     """Scheme, host and path; None where the scope doesn't say."""
-    scheme = scope.get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
-    host = clean_text(get_header("host"))
+    scheme = scheme or ("ws" if kind == "websocket" else "http")
+    host = clean_text(host_header)
     if host is None:
-        server = scope.get("server")
         if not server or not server[0] or server[0].startswith("/"):  # a Unix socket is named by its path
             return None
         name, port = server[0], server[1]

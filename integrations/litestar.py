@@ -68,7 +68,7 @@ def install(
             app.after_exception.remove(hook)
 
     hook = _Hook(around, undo)
-    app.after_exception.append(hook)
+    app.after_exception.append(hook)  # type: ignore[arg-type]
     app.asgi_handler = around  # type: ignore[assignment]
     return undo
 

@@ -182,4 +182,4 @@ class TestAddresses:
     )
     def test_url(self, scope: dict[str, Any], url: str | None) -> None:
         """The Host header, else the server's address; default ports are left out, IPv6 stands in brackets."""
-        assert facts({"type": "http", "path": "/a b", **scope}).url == url
+        assert facts({"type": "http", "path": "/a b", **scope}).url() == url
