@@ -210,6 +210,8 @@ def _follow_children() -> None:
         if util is None:
             continue
         try:
+            if sys.version_info >= (3, 13) and _deaths and name == "multiprocessing.util":
+                _watch_runs(sys.modules["multiprocessing.process"])
             util.register_after_fork(_children, lambda _, util=util: _add_finalizer(util))
             _add_finalizer(util)
         except Exception as error:
@@ -230,10 +232,39 @@ def _add_finalizer(util: Any) -> None:
 def _child_ends() -> None:
     # Finalizers run in the `finally` around the child's work, so that what ends it is the exception being handled.
     error = sys.exc_info()[1]
-    if error is not None and not isinstance(error, (SystemExit, GeneratorExit)):
-        for obj in _living(_deaths):
-            try:
-                obj.at_child_death(error)
-            except Exception as failure:
-                _guard.swallowed("a child's death", failure)
+    if error is not None:
+        _tell_of_death(error)
     _at_exit()
+
+
+def _tell_of_death(error: BaseException) -> None:
+    if isinstance(error, (SystemExit, GeneratorExit)):
+        return
+    for obj in _living(_deaths):
+        try:
+            obj.at_child_death(error)
+        except Exception as failure:
+            _guard.swallowed("a child's death", failure)
+
+
+def _watch_runs(process: Any) -> None:
+    """From Python 3.13 on finalizers run when the exception is handled and gone: look at it where it leaves the child's work."""
+    original = process.BaseProcess._bootstrap
+    if getattr(original, "phtrack", False):
+        return
+
+    def _bootstrap(self: Any, *args: Any, **named: Any) -> Any:
+        run = self.run
+
+        def watched() -> None:
+            try:
+                run()
+            except BaseException as error:
+                _tell_of_death(error)
+                raise
+
+        self.run = watched
+        return original(self, *args, **named)
+
+    _bootstrap.phtrack = True  # type: ignore[attr-defined]
+    process.BaseProcess._bootstrap = _bootstrap

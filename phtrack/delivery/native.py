@@ -71,7 +71,8 @@ def uwsgi_lacks_threads() -> bool:
 def is_shutting_down() -> bool:
     """True once the main thread has ended: `atexit` runs or has run, and a thread started now would be cut off at will."""
     threading = sys.modules.get("threading")
-    return threading is not None and not threading.main_thread().is_alive()
+    # Where threads are greenlets, `threading` does not know which one is the main one after a fork.
+    return threading is not None and not threading.main_thread().is_alive() and patched_by() is None
 
 
 def start_thread(target: Callable[[], None], name: str) -> None:
