@@ -4,12 +4,15 @@ From a snapshot to the facts a fingerprint is made of, cached per site. The reci
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from phtrack.fingerprint import ExceptionFacts, Fingerprint, FrameFacts, FramePart, explicit, fingerprint, frame_part
 from phtrack.frames import location, statement
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from phtrack.frames.site import Site
     from phtrack.frames.snapshot import Picture, Snapshot
     from phtrack.scrub import Scrubber
@@ -17,12 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["explicit", "fingerprint_of"]
 
 
-def fingerprint_of(snapshot: Snapshot, scrubber: Scrubber) -> Fingerprint:
-    """The fingerprint of an event, and the parts that made it. Texts are scrubbed before they become part of it."""
-    return fingerprint([_exception(picture, scrubber) for picture in snapshot.pictures])
+def fingerprint_of(snapshot: Snapshot, scrubber: Scrubber, roots: Sequence[str]) -> Fingerprint:
+    """
+    The fingerprint of an event, and the parts that made it, without secrets.
+
+    Args:
+        roots: Directories of the project; a file below one is named from there, however its module was started.
+    """
+    made = fingerprint([_exception(picture, scrubber, roots) for picture in snapshot.pictures])
+    return replace(made, parts=[scrubber.text(part) for part in made.parts])
 
 
-def _exception(picture: Picture, scrubber: Scrubber) -> ExceptionFacts:
+def _exception(picture: Picture, scrubber: Scrubber, roots: Sequence[str]) -> ExceptionFacts:
     link = picture.link
     folded = []
     for index, level in enumerate(picture.levels):
@@ -32,7 +41,7 @@ def _exception(picture: Picture, scrubber: Scrubber) -> ExceptionFacts:
     return ExceptionFacts(
         type=link.type,
         message=scrubber.text(link.text),
-        frames=[_part(level.site, bool(level.in_app)) for level in picture.levels],
+        frames=[_part(level.site, bool(level.in_app), roots) for level in picture.levels],
         relation=link.relation,  # type: ignore[arg-type]
         parent=link.parent,
         is_group=picture.is_group,
@@ -40,17 +49,17 @@ def _exception(picture: Picture, scrubber: Scrubber) -> ExceptionFacts:
     )
 
 
-def _part(site: Site, in_app: bool) -> FramePart:
+def _part(site: Site, in_app: bool, roots: Sequence[str]) -> FramePart:
     cached = site.grouping
-    if cached is not None and cached[0] is in_app:
-        part: FramePart = cached[1]
+    if cached is not None and cached[0] is in_app and cached[1] is roots:
+        part: FramePart = cached[2]
         return part
     found = statement.statement_of(site) if in_app else None
     part = frame_part(
         FrameFacts(
             in_app=in_app,
-            file=location.filename_of(site),
-            function=site.code.co_name,
+            file=location.below(site, roots) or location.filename_of(site),
+            function=site.function,
             qualname=statement.qualname_of(site),
             module=site.module,
             statement=found.node if found is not None else None,
@@ -59,5 +68,5 @@ def _part(site: Site, in_app: bool) -> FramePart:
             freevars=site.code.co_freevars,
         )
     )
-    site.grouping = (in_app, part)
+    site.grouping = (in_app, roots, part)
     return part

@@ -120,7 +120,7 @@ class FrameRenderer:
         frame: dict[str, Any] = {
             "platform": "python",
             "filename": location.filename_of(site) or "<unknown>",
-            "function": exact_text(site.code.co_name) or "<unknown>",
+            "function": exact_text(site.function) or "<unknown>",
         }
         abs_path = location.abs_path_of(site)
         if abs_path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from phtrack.frames.templates import Template, template_of
+from phtrack.frames.templates import Template, django_template, is_django_frame, template_of
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -29,6 +29,7 @@ class Site:
         "file",
         "grouping",
         "hideable",
+        "is_node",
         "lasti",
         "lineno",
         "loader",
@@ -43,7 +44,7 @@ class Site:
         self.lasti = lasti
         """Offset of the instruction in bytes, as `tb_lasti`; -1 when unknown."""
         self.template: Template | None = template_of(f_globals, code, lineno)
-        """The Jinja2 or Mako template this code was compiled from."""
+        """The template this code was compiled from, or stands for."""
         self.lineno = lineno if self.template is None else self.template.lineno
         """1-based line where the exception passed (`tb_lineno`; in a template, its own line), or None."""
         self.module: str | None = _text(f_globals, "__name__") if self.template is None else None
@@ -52,8 +53,12 @@ class Site:
         """`__file__` of the frame's globals, or None. Not always the code's file: see `code.co_filename`."""
         self.loader: Any = dict.get(f_globals, "__loader__")
         """`__loader__` of the frame's globals, for source that is not in a file (zip, notebooks). Code we don't trust."""
-        self.hideable = bool(_HIDERS.intersection(code.co_varnames) or _HIDERS.intersection(code.co_names))
-        """True if the code has a local named like a traceback-hiding mark, so that its frames must be asked."""
+        self.is_node = is_django_frame(self.module, code)
+        """True for Django's template engine, whose frames stand for a place in a template: see `node_site`."""
+        self.hideable = self.is_node or bool(
+            _HIDERS.intersection(code.co_varnames) or _HIDERS.intersection(code.co_names)
+        )
+        """True if the code has a local named like a traceback-hiding mark, or `is_node`, so that its frames must be asked."""
         self.statement: Any = None
         """Cache of `source`: the statement at this site (its own type), or `source.ABSENT`."""
         self.expressions: Any = None
@@ -64,6 +69,17 @@ class Site:
         """Cache of the fingerprint's part of this frame."""
         self.rendering: Any = None
         """Cache of the rendering: the frame's encoded JSON without values."""
+
+    @property
+    def function(self) -> str:
+        """The name of the code, or of the template's tag."""
+        template = self.template
+        return template.function if template is not None and template.function is not None else self.code.co_name
+
+    @property
+    def stands_in(self) -> bool:
+        """True for a place in a template that the frame itself only stands for."""
+        return self.template is not None and self.template.function is not None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -108,6 +124,28 @@ def remember(site: Site) -> None:
     _sites[site.key] = site
 
 
+_nodes: dict[tuple[Any, ...], Site] = {}
+MAX_NODES = 512
+
+
+def node_site(site: Site, f_locals: Any) -> Site:
+    """The site in the template that a frame of Django's engine at *site* stands for; *site* itself if that can't be told."""
+    template = django_template(f_locals)
+    if template is None:
+        return site
+    key = (site.key, template.path, template.text, template.name, template.lineno, template.function)
+    found = _nodes.get(key)
+    if found is None:
+        found = Site(site.code, site.lasti, site.lineno, {})
+        found.template = template
+        found.lineno = template.lineno
+        if len(_nodes) >= MAX_NODES:
+            _nodes.clear()
+        _nodes[key] = found
+    return found
+
+
 def forget_all() -> None:
     """Empty the cache (tests, and source that was changed)."""
     _sites.clear()
+    _nodes.clear()

@@ -13,7 +13,7 @@ from _thread import get_native_id
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames import chain
-from phtrack.frames.site import Site, _sites, remember
+from phtrack.frames.site import Site, _sites, node_site, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,7 +113,8 @@ def take(
     if take_values is not None:
         for where, level in inward_first([picture.levels for picture in pictures]):
             level.in_app = is_in_app(level.site)
-            if level.in_app:
+            # Django's engine has nothing but its own objects in the frames that stand for a template's tags.
+            if level.in_app and not level.site.stands_in:
                 level.values = take_values(stacks[where[0]][where[1]][0], level.site)
     thread_id = get_native_id()
     return Snapshot(pictures, thread_id if thread_id < 2**31 else None)
@@ -131,8 +132,10 @@ def _traceback_frames(tb: TracebackType | None) -> list[tuple[FrameType, Site]]:
         if site is None:
             site = Site(code, lasti, tb.tb_lineno, frame.f_globals)
             remember(site)
-        if not (site.hideable and _hidden(frame)):
+        if not site.hideable:
             frames.append((frame, site))
+        elif not _hidden(frame):
+            frames.append((frame, node_site(site, frame.f_locals) if site.is_node else site))
         tb = tb.tb_next
     return frames
 
@@ -146,8 +149,10 @@ def _stack_frames(frame: FrameType | None) -> list[tuple[FrameType, Site]]:
         if site is None:
             site = Site(code, frame.f_lasti, frame.f_lineno, frame.f_globals)
             remember(site)
-        if not (site.hideable and _hidden(frame)):
+        if not site.hideable:
             frames.append((frame, site))
+        elif not _hidden(frame):
+            frames.append((frame, node_site(site, frame.f_locals) if site.is_node else site))
         frame = frame.f_back
     frames.reverse()
     return frames

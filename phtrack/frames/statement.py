@@ -183,6 +183,8 @@ def statement_of(site: Site) -> Statement | None:
 
 def qualname_of(site: Site) -> str:
     """The qualified name of the code (`Cart.pay`, `f.<locals>.g`): its own from Python 3.11 on, else by indentation."""
+    if site.template is not None and site.template.function is not None:
+        return site.template.function
     code: Any = site.code
     name = getattr(code, "co_qualname", None)
     if type(name) is str:

@@ -1,11 +1,13 @@
 """
-Frames of templates: Jinja2 and Mako compile a template to Python, but its author wants to see the template.
+Frames of templates: Jinja2 and Mako compile a template to Python, Django walks a tree; its author wants to see the template.
 
     globals of a frame, its line -> the template and the line in it, or None for everything that is no template
+    locals of a frame of Django's engine -> the same
 
 Jinja2 rewrites the traceback itself when a template is rendered; frames of a macro or module called from Python stay
 as compiled, with the map of lines in the module's globals. Mako leaves all frames as compiled, with the map in a
-comment at the end of the module's source. Only plain data of these globals is read; neither package is imported.
+comment at the end of the module's source. Django has no frame for a template, but one for each node on the way: it becomes
+the node's own. Only plain data is read; none of the packages is imported.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ _maps: dict[str, tuple[object, list[tuple[int, int]]]] = {}
 class Template:
     """Where in which template a frame is. Plain data."""
 
-    __slots__ = ("lineno", "name", "path", "text")
+    __slots__ = ("function", "lineno", "name", "path", "text")
 
-    def __init__(self, name: str, path: str | None, lineno: int | None, text: str | None = None) -> None:
+    def __init__(
+        self, name: str, path: str | None, lineno: int | None, text: str | None = None, function: str | None = None
+    ) -> None:
         self.name = name
         """As the loader knows it (`emails/welcome.html`), equal on every machine; `<template>` for one made of a string."""
         self.path = path
@@ -38,6 +42,8 @@ class Template:
         """1-based line in the template."""
         self.text = text
         """Its source when it is in no file, as far as it is known."""
+        self.function = function
+        """What stands for the function's name: `{% for %}`, `{{ item.price }}`; None where the code's own name says it."""
 
 
 def template_of(f_globals: dict[str, Any], code: CodeType, lineno: int | None) -> Template | None:
@@ -124,3 +130,50 @@ def _by_map(pairs: list[tuple[int, int]], lineno: int | None) -> int | None:
             break
         line = line_there
     return line
+
+
+_DJANGO = "django.template.base"
+_DJANGO_FRAMES = frozenset(("render_annotated", "parse", "unclosed_block_tag"))
+_NAMED_TAGS = frozenset(("block", "extends", "include"))
+MAX_TAG = 80
+
+
+def is_django_frame(module: str | None, code: CodeType) -> bool:
+    """True for the frames of Django's engine that `django_template` can be asked about."""
+    return module == _DJANGO and code.co_name in _DJANGO_FRAMES
+
+
+def django_template(f_locals: Any) -> Template | None:
+    """
+    Where in which template a frame of Django's engine is: at the node it renders, or at the tag it reads.
+
+    None when that can't be told. Never raises, and runs no code of the application.
+    """
+    try:
+        about = _plain(f_locals["self"])
+        token = _plain(f_locals["token"] if "token" in f_locals else about["token"])
+        line, contents = token["lineno"], token["contents"]
+        if type(line) is not int or type(contents) is not str:
+            return None
+        function = _tag(contents, token["token_type"])
+        origin = _plain(about["origin"])
+        path, name = origin.get("name"), origin.get("template_name")
+        if type(path) is not str or path.startswith("<"):  # made of a string, which nothing that is left leads to
+            return Template("<template>", None, line, None, function)
+        known = str.__str__(name) if isinstance(name, str) and name else path.replace("\\", "/").rpartition("/")[2]
+        return Template(known, path, line, None, function)
+    except Exception:  # shapes of another version: an ordinary frame, then
+        return None
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    return found
+
+
+def _tag(contents: str, kind: Any) -> str:
+    """A tag in short, as it is written: two `{% if %}` of one template are told apart by their lines."""
+    if getattr(kind, "name", None) == "VAR":
+        return f"{{{{ {contents[:MAX_TAG]} }}}}"
+    words = contents.split(None, 2)
+    return f"{{% {' '.join(words[: 2 if words[0] in _NAMED_TAGS else 1])[:MAX_TAG]} %}}"
