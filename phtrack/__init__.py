@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from phtrack.arguments import BeforeSendCallback, ClientOptions
     from phtrack.arguments import CaptureArguments as OptionalCaptureArgs
     from phtrack.arguments import SetArguments as OptionalSetArgs
+    from phtrack.async_client import AsyncClient, AsyncPosthog
+    from phtrack.capture_modes import CaptureCompression, CaptureMode
     from phtrack.client import Client, Posthog
     from phtrack.context import (
         get_context_device_id,
@@ -46,9 +48,22 @@ if TYPE_CHECKING:
         step,
         tag,
     )
+    from phtrack.exception_capture import ExceptionCapture
+    from phtrack.feature_flags import InconclusiveMatchError, RequiresServerEvaluation
+    from phtrack.flag_definition_cache import FlagDefinitionCacheData, FlagDefinitionCacheProvider
+    from phtrack.http import SocketOptions, disable_connection_reuse, enable_keep_alive, set_socket_options
     from phtrack.logging import PosthogLoggingHandler
     from phtrack.options import DEFAULT_IGNORE_PATTERNS as DEFAULT_CODE_VARIABLES_IGNORE_PATTERNS
     from phtrack.options import DEFAULT_MASK_PATTERNS as DEFAULT_CODE_VARIABLES_MASK_PATTERNS
+    from phtrack.types import (
+        FeatureFlag,
+        FeatureFlagEvaluationRuntime,
+        FeatureFlagEvaluations,
+        FeatureFlagResult,
+        FlagsAndPayloads,
+        FlagValue,
+        UnresolvedFlagReason,
+    )
 
     _of_client = Client()
     capture = _of_client.capture
@@ -108,6 +123,21 @@ _NAMES = {
         ),
         "phtrack.context",
     ),
+    **dict.fromkeys(("AsyncClient", "AsyncPosthog"), "phtrack.async_client"),
+    **dict.fromkeys(("CaptureCompression", "CaptureMode"), "phtrack.capture_modes"),
+    **dict.fromkeys(("InconclusiveMatchError", "RequiresServerEvaluation"), "phtrack.feature_flags"),
+    **dict.fromkeys(("FlagDefinitionCacheData", "FlagDefinitionCacheProvider"), "phtrack.flag_definition_cache"),
+    **dict.fromkeys(
+        ("SocketOptions", "disable_connection_reuse", "enable_keep_alive", "set_socket_options"), "phtrack.http"
+    ),
+    **dict.fromkeys(
+        (
+            "FeatureFlag", "FeatureFlagEvaluationRuntime", "FeatureFlagEvaluations", "FeatureFlagResult", "FlagValue",
+            "FlagsAndPayloads", "UnresolvedFlagReason",
+        ),
+        "phtrack.types",
+    ),
+    "ExceptionCapture": "phtrack.exception_capture",
     "PosthogLoggingHandler": "phtrack.logging",
     "BeforeSendCallback": "phtrack.arguments",
     "OptionalCaptureArgs": "phtrack.arguments:CaptureArguments",
@@ -131,17 +161,36 @@ __all__ = [
     "DEFAULT_CODE_VARIABLES_IGNORE_PATTERNS",
     "DEFAULT_CODE_VARIABLES_MASK_PATTERNS",
     "VERSION",
+    "AsyncClient",
+    "AsyncPosthog",
     "BeforeSendCallback",
+    "CaptureCompression",
+    "CaptureMode",
     "Client",
+    "ExceptionCapture",
+    "FeatureFlag",
+    "FeatureFlagEvaluationRuntime",
+    "FeatureFlagEvaluations",
+    "FeatureFlagResult",
+    "FlagDefinitionCacheData",
+    "FlagDefinitionCacheProvider",
+    "FlagValue",
+    "FlagsAndPayloads",
+    "InconclusiveMatchError",
     "OptionalCaptureArgs",
     "OptionalSetArgs",
     "Posthog",
     "PosthogLoggingHandler",
+    "RequiresServerEvaluation",
+    "SocketOptions",
+    "UnresolvedFlagReason",
     "__version__",
     "alias",
     "capture",
     "capture_ai",
     "capture_exception",
+    "disable_connection_reuse",
+    "enable_keep_alive",
     "evaluate_flags",
     "feature_enabled",
     "feature_flag_definitions",
@@ -184,6 +233,7 @@ __all__ = [
     "set_group_properties_for_flags",
     "set_once",
     "set_person_properties_for_flags",
+    "set_socket_options",
     "setup",
     "shutdown",
     "stats",

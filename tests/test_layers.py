@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
     -1: "_guard version",
-    0: "options arguments seams wire _process _imports",
+    0: "options arguments capture_modes seams wire _process _imports",
     1: "scrub fingerprint encode event steps tally release request",
     2: "context frames http capture_v1",
     3: "errors flags delivery",
     4: "pipeline groups identity surveys flag_calls hooks logging auto",
     5: "client testing",
-    6: "__init__ async_client cli contexts types feature_flags flag_definition_cache exception_utils",
+    6: "__init__ async_client cli contexts types feature_flags flag_definition_cache exception_utils exception_capture",
     7: "__main__ ai inbox integrations",
     8: "demo",
     9: "commands",

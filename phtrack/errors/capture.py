@@ -199,6 +199,7 @@ class Errors:
             boundary=boundary,
             scrubber=hide,
             is_in_app=self._is_in_app,
+            roots=self._is_in_app.roots,
             steps=steps.collect(scope.steps, self._options.max_exception_steps_bytes) if scope is not None else [],
             fingerprint=_first(
                 fingerprint, scope.fingerprint if scope is not None else None, _own_fingerprint(caught.exception)
@@ -263,6 +264,7 @@ class Errors:
             boundary=CRASH,
             scrubber=self._scrubber,
             is_in_app=self._is_in_app,
+            roots=self._is_in_app.roots,
             steps=crash.steps,
             compute_fingerprint=self._compute,
         )

@@ -20,7 +20,7 @@ from phtrack.frames.render import FULL, Detail, FrameRenderer
 from phtrack.frames.snapshot import inward_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from phtrack.errors.boundary import Boundary
     from phtrack.errors.throttle import Held
@@ -39,6 +39,8 @@ class Report:
     boundary: Boundary
     scrubber: Scrubber
     is_in_app: Callable[[Site], bool]
+    roots: Sequence[str] = ()
+    """Directories of the project."""
     steps: list[bytes] = field(default_factory=list)
     """Steps, oldest first, each a JSON object."""
     fingerprint: Any = None
@@ -230,7 +232,7 @@ def _fingerprint(report: Report) -> Fingerprint | None:
         return grouping.explicit(report.fingerprint)
     if not report.compute_fingerprint:
         return None
-    return grouping.fingerprint_of(report.snapshot, report.scrubber)
+    return grouping.fingerprint_of(report.snapshot, report.scrubber, report.roots)
 
 
 def _asked(ask: Callable[[dict[str, Any]], Any], about: dict[str, Any], listed: bytes) -> Fingerprint | None:

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import CodeType
 
     from phtrack.frames.site import Site
@@ -46,6 +47,15 @@ def abs_path_of(site: Site) -> str | None:
         return os.path.abspath(path)
     except (OSError, ValueError):  # the working directory is gone
         return path
+
+
+def below(site: Site, roots: Sequence[str]) -> str | None:
+    """The path from the nearest of *roots* that the file of *site* is below, with forward slashes; None if there is none."""
+    path = abs_path_of(site)
+    if path is None:
+        return None
+    nearest = max((root for root in roots if path.startswith(root.rstrip(os.sep) + os.sep)), key=len, default=None)
+    return None if nearest is None else _slashed(path[len(nearest.rstrip(os.sep)) + 1 :])
 
 
 def path_at(site: Site) -> str:
