@@ -25,6 +25,8 @@ EXPECTED_SKIPS = (
     r"needs a free-threaded build",
     r"needs Linux",
     r"root may (read|write) everything",
+    # A service that is not there: the development machine has them, another one may not.
+    r"needs (a )?(Redis|PostgreSQL).* 127\.0\.0\.1",
 )
 """In CI a skip whose reason starts with none of these fails: a test that never runs anywhere proves nothing."""
 
