@@ -81,6 +81,15 @@ class HttpTransport:
         """Load `requests` and what it loads late, and make the session."""
         "host".encode("idna")
         self._connect()
+        if native.patched_by() is not None:
+            # Green sockets look names up in a thread of their own, which can't be started any more when the process ends.
+            import socket
+            from urllib.parse import urlsplit
+
+            try:
+                socket.getaddrinfo(urlsplit(self._host).hostname, None)
+            except OSError:
+                pass  # the first request will say so
 
     def close(self) -> None:
         """Close idle connections."""
