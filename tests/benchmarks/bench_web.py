@@ -17,7 +17,9 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from . import subjects
@@ -106,7 +108,74 @@ def asgi(app: Any) -> Request:
     return request
 
 
-FRAMEWORKS: dict[str, Callable[[str, str], Request]] = {"FastAPI": fastapi}
+def django(subject: str, sink: str) -> Request:
+    """Django, by a WSGI call."""
+    from django.conf import settings
+
+    middleware: list[str] = []
+    if subject == "phtrack":
+        import phtrack
+
+        phtrack.init("k", host=sink)  # turns the integration on when Django's handler is imported below
+    elif subject == "sentry":
+        subjects.make("sentry", sink)
+    elif subject == "posthog":
+        import posthog
+
+        middleware.append("posthog.integrations.django.PosthogContextMiddleware")
+        settings.configure(POSTHOG_MW_CLIENT=posthog.Posthog("k", host=sink))
+    if not settings.configured:
+        settings.configure()
+    urls = ModuleType("urls")
+    for name, value in {
+        "ALLOWED_HOSTS": ["*"], "LOGGING_CONFIG": None, "MIDDLEWARE": middleware, "ROOT_URLCONF": urls,
+    }.items():  # fmt: skip
+        setattr(settings, name, value)
+
+    from django import setup
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import JsonResponse
+    from django.urls import path
+
+    setup()
+    urls.urlpatterns = [path("orders/<int:number>", lambda request, number: JsonResponse({"order": number}))]  # type: ignore[attr-defined]
+    return wsgi(WSGIHandler())
+
+
+def wsgi(app: Any) -> Request:
+    """Requests to a WSGI application."""
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/orders/7",
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": "192.0.2.7",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in HEADERS.items()},
+    }
+    body = BytesIO()
+
+    def request() -> None:
+        answers: list[str] = []
+        response = app({**environ, "wsgi.input": body}, lambda status, headers, *_: answers.append(status))
+        try:
+            assert b"".join(response)
+        finally:
+            response.close()
+        assert answers[0].startswith("200")
+
+    return request
+
+
+FRAMEWORKS: dict[str, Callable[[str, str], Request]] = {"Django": django, "FastAPI": fastapi}
 
 
 def block(request: Request) -> float:
