@@ -106,11 +106,14 @@ def _note(out: Any) -> None:
     exchange = request.environ.get(KEY)
     if exchange is not None and isinstance(out, HTTPError) and isinstance(out.exception, Exception):
         exchange.error = out.exception
-        exchange.source = SOURCE
 
 
 class _Watched(PosthogWSGIMiddleware):
     """An application; knows the route that Bottle took."""
+
+    def answered(self, error: Exception, environ: dict[str, Any], exchange: Exchange) -> None:
+        """Capture what an error page is for."""
+        self.capture(error, environ, exchange, status=exchange.status, source=SOURCE)
 
     def capture(self, error: Exception, environ: dict[str, Any], exchange: Exchange, **about: Any) -> None:
         """Capture *error* with its route."""

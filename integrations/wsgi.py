@@ -45,7 +45,7 @@ _DISCONNECTS = frozenset(
 class Exchange:
     """What is known of one request while it runs."""
 
-    __slots__ = ("error", "gone", "handled", "off", "route", "sent", "source", "status")
+    __slots__ = ("error", "gone", "off", "route", "sent", "status")
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -60,10 +60,6 @@ class Exchange:
         """What the framework says that it is about to answer; with which status, is seen when the response begins."""
         self.off = False
         """True if the application wants this request left alone."""
-        self.handled = False
-        """True if it is the application that answers it."""
-        self.source: str | None = None
-        """Where the framework said so."""
 
 
 class PosthogWSGIMiddleware:
@@ -147,9 +143,11 @@ class PosthogWSGIMiddleware:
         told = exc_info[0] if exc_info else None
         error, exchange.error = exchange.error or (told[1] if told else None), None
         if isinstance(error, Exception) and exchange.status >= 500:
-            self.capture(
-                error, environ, exchange, status=exchange.status, handled=exchange.handled, source=exchange.source
-            )
+            self.answered(error, environ, exchange)
+
+    def answered(self, error: Exception, environ: Environ, exchange: Exchange) -> None:
+        """Capture what the application or its framework answers with a server error."""
+        self.capture(error, environ, exchange, status=exchange.status)
 
     def capture(
         self,

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 TRIGGERS: dict[str, str] = {
     "aiohttp_client": "aiohttp",
+    "bottle": "bottle",
     "channels": "channels.consumer",
     "django": "django.core.handlers.base",
     "django_commands": "django.core.management.base",
     "django_database": "django.db.backends.signals",
     "drf": "rest_framework.views",
+    "falcon": "falcon",
     "fastapi": "fastapi",
     "flask": "flask",
     "graphql": "graphql",
