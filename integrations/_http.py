@@ -156,8 +156,9 @@ def _without_query(url: Any) -> Any:
         url = url.decode("latin-1")
     if not isinstance(url, str):
         return None
-    url = re.split(r"[?#]", url, maxsplit=1)[0]
-    return re.sub(r"^(\w{1,31}://)[^/@]*@", r"\1", url)
+    if "?" in url or "#" in url:
+        url = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"^(\w{1,31}://)[^/@]*@", r"\1", url) if "@" in url else url
 
 
 def _within(address: str | None, networks: Sequence[str]) -> bool:
