@@ -85,9 +85,9 @@ class PosthogContextMiddleware:
             return self.get_response(request)
         with phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True):
             visit.carried = carry()
-            self._enter(visit)
+            self._enter(visit, request)
             response = self.get_response(request)
-        return visit.watch(response)
+        return visit.watch(request, response)
 
     async def _acall(self, request: HttpRequest) -> Any:
         __tracebackhide__ = True
@@ -96,25 +96,25 @@ class PosthogContextMiddleware:
             return await self.get_response(request)
         with phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True):
             visit.carried = carry()
-            await self._aenter(visit)
+            await self._aenter(visit, request)
             response = await self.get_response(request)
-        return visit.watch(response)
+        return visit.watch(request, response)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         """Before the view: the route is known, and the user, if `AuthenticationMiddleware` stands further in than we do."""
         visit = getattr(request, _KEY, None)
         if isinstance(visit, Visit) and visit.middleware is self:
             with _guard.shield("reading a Django request before its view"):
-                _http.tell({"$request_route": visit.route()})
-                if visit.wants_user() and visit.ask_user(self.extract_request_user):
+                _http.tell({"$request_route": route_of(request)})
+                if visit.wants_user() and visit.ask_user(request, self.extract_request_user):
                     self._tell_user(visit)
 
     async def _aprocess_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         visit = getattr(request, _KEY, None)
         if isinstance(visit, Visit) and visit.middleware is self:
             with _guard.shield("reading a Django request before its view"):
-                _http.tell({"$request_route": visit.route()})
-                if visit.wants_user() and await visit.aask_user(self.aextract_request_user):
+                _http.tell({"$request_route": route_of(request)})
+                if visit.wants_user() and await visit.aask_user(request, self.aextract_request_user):
                     self._tell_user(visit)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
@@ -173,21 +173,21 @@ class PosthogContextMiddleware:
         setattr(request, _KEY, visit)
         return visit
 
-    def _enter(self, visit: Visit) -> None:
+    def _enter(self, visit: Visit, request: HttpRequest) -> None:
         try:
-            if visit.wants_user() and hasattr(visit.request, "user"):
-                visit.ask_user(self.extract_request_user)
+            if visit.wants_user() and hasattr(request, "user"):
+                visit.ask_user(request, self.extract_request_user)
             self._identify(visit)
-            _http.tell(self.extract_tags(visit.request))
+            _http.tell(self.extract_tags(request))
         except Exception as error:
             _said("reading a Django request", error)
 
-    async def _aenter(self, visit: Visit) -> None:
+    async def _aenter(self, visit: Visit, request: HttpRequest) -> None:
         try:
-            if visit.wants_user() and hasattr(visit.request, "user"):
-                await visit.aask_user(self.aextract_request_user)
+            if visit.wants_user() and hasattr(request, "user"):
+                await visit.aask_user(request, self.aextract_request_user)
             self._identify(visit)
-            _http.tell(await self.aextract_tags(visit.request))
+            _http.tell(await self.aextract_tags(request))
         except Exception as error:
             _said("reading a Django request", error)
 
@@ -208,11 +208,12 @@ class PosthogContextMiddleware:
 
 
 class Visit:
-    """One request, from the middleware to the end of its body."""
+    """One request, from the middleware to the end of its body. Hangs on the request, and so must not hold it."""
+
+    __slots__ = ("asked", "carried", "header_id", "middleware", "session_id", "user")
 
     def __init__(self, middleware: PosthogContextMiddleware, request: HttpRequest) -> None:
         self.middleware = middleware
-        self.request = request
         self.carried: carry | None = None
         """The request's context, for what happens outside of the middleware."""
         self.user: User = (None, None)
@@ -230,60 +231,58 @@ class Visit:
             self.header_id is None or options.prefer_authenticated_user or options.capture_email
         )
 
-    def ask_user(self, extract: Callable[[HttpRequest], User]) -> bool:
+    def ask_user(self, request: HttpRequest, extract: Callable[[HttpRequest], User]) -> bool:
         """Find out who is logged in. False if that can't be said yet."""
-        if not hasattr(self.request, "user"):
+        if not hasattr(request, "user"):
             return False
         self.asked = True
-        with _Unseen(self.request):
+        with _Unseen(request):
             try:
-                self.user = extract(self.request)
+                self.user = extract(request)
             except Exception as error:
                 _said("extract_request_user", error)
         return True
 
-    async def aask_user(self, extract: Callable[[HttpRequest], Awaitable[User]]) -> bool:
+    async def aask_user(
+        self, request: HttpRequest, extract: Callable[[HttpRequest], Awaitable[User]]
+    ) -> bool:
         """`ask_user` in an asynchronous request."""
-        if not hasattr(self.request, "user"):
+        if not hasattr(request, "user"):
             return False
         self.asked = True
-        with _Unseen(self.request):
+        with _Unseen(request):
             try:
-                self.user = await extract(self.request)
+                self.user = await extract(request)
             except Exception as error:
                 _said("aextract_request_user", error)
         return True
 
-    def route(self) -> str | None:
-        """The route's pattern as Django writes it (`orders/<int:id>`), once the address was resolved."""
-        return getattr(getattr(self.request, "resolver_match", None), "route", None) or None
-
-    def capture(self, error: BaseException, status: int, traceback: Any = None) -> None:
+    def capture(self, request: HttpRequest, error: BaseException, status: int, traceback: Any = None) -> None:
         """Capture *error* in the request's context; *traceback* if it is another than the error's own."""
         with _guard.shield("capturing a Django error"), self.carried or carry():
-            if isinstance(error, UnreadablePostError) or not captures(self.middleware.options):
+            if isinstance(error, UnreadablePostError) or not _http.captures(self.middleware.options):
                 return
             if phtrack.get_context_distinct_id() is None:
                 # Somebody may have logged in meanwhile: a login view, or an API's token.
-                user = self.request.__dict__.get("user")
+                user = request.__dict__.get("user")
                 who = _described(user)[0] if user is not None and _evaluated(user) else None
                 if who is not None:
                     phtrack.identify_context(who)
             if self.middleware.options.capture_body:
-                _note_body(self.request)
+                _note_body(request)
             what: Any = error if traceback is None else (type(error), error, traceback)
-            _http.capture(what, self.middleware.options, source=SOURCE, status=status, route=self.route())
+            _http.capture(what, self.middleware.options, source=SOURCE, status=status, route=route_of(request))
 
-    def watch(self, response: Any) -> Any:
+    def watch(self, request: HttpRequest, response: Any) -> Any:
         """*response*; if it is a stream, one that is read in the request's context, and whose errors are captured."""
         # A file is left to the server, which may have a faster way to send it.
         if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
             with _guard.shield("watching a streamed response"):
                 watched = self._achunks if response.is_async else self._chunks
-                response.streaming_content = watched(response.streaming_content, response.status_code)
+                response.streaming_content = watched(request, response.streaming_content, response.status_code)
         return response
 
-    def _chunks(self, chunks: Iterator[bytes], status: int) -> Iterator[bytes]:
+    def _chunks(self, request: HttpRequest, chunks: Iterator[bytes], status: int) -> Iterator[bytes]:
         __tracebackhide__ = True
         carried = self.carried or carry()
         while True:
@@ -293,11 +292,13 @@ class Visit:
             except StopIteration:
                 return
             except Exception as error:
-                self.capture(error, status)
+                self.capture(request, error, status)
                 raise
             yield chunk
 
-    async def _achunks(self, chunks: AsyncIterator[bytes], status: int) -> AsyncIterator[bytes]:
+    async def _achunks(
+        self, request: HttpRequest, chunks: AsyncIterator[bytes], status: int
+    ) -> AsyncIterator[bytes]:
         __tracebackhide__ = True
         carried = self.carried or carry()
         while True:
@@ -307,7 +308,7 @@ class Visit:
             except StopAsyncIteration:
                 return
             except Exception as error:
-                self.capture(error, status)
+                self.capture(request, error, status)
                 raise
             yield chunk
 
@@ -347,14 +348,6 @@ def passes_filter(request: HttpRequest) -> bool:
     return bool(_ask("POSTHOG_MW_REQUEST_FILTER", _function("POSTHOG_MW_REQUEST_FILTER"), request, True))
 
 
-def captures(options: HttpOptions) -> bool:
-    """True if errors are captured: as the options say, or where they don't, as the client's autocapture."""
-    if options.capture_exceptions is not None:
-        return options.capture_exceptions
-    client: Any = options.client or phtrack.setup()
-    return bool(client.options.errors.enable_exception_autocapture)
-
-
 def _function(*names: str) -> Any:
     """The function that the first of these settings holds; None where there is none."""
     return next((found for name in names if callable(found := getattr(settings, name, None))), None)
@@ -375,6 +368,11 @@ def _ask(what: str, ask: Any, about: Any, otherwise: Any = None) -> Any:
 
 def _said(what: str, error: Exception) -> None:
     _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
+
+
+def route_of(request: Any) -> str | None:
+    """The route's pattern as Django writes it (`orders/<int:id>`), once the address was resolved."""
+    return getattr(getattr(request, "resolver_match", None), "route", None) or None
 
 
 def facts(request: HttpRequest) -> RequestFacts:
@@ -473,7 +471,7 @@ def _on_error(sender: Any, request: Any = None, **_: Any) -> None:
             return
         visit = getattr(request, _KEY, Visit)
         if isinstance(visit, Visit):
-            visit.capture(error, 500, _own_traceback(error))
+            visit.capture(request, error, 500, _own_traceback(error))
         elif visit is Visit:
             _on_error_before_us(error, request)
 
@@ -487,8 +485,8 @@ def _on_error_before_us(error: BaseException, request: HttpRequest) -> None:
     with phtrack.new_context(capture_exceptions=False, client=middleware.options.client, shared=True):
         visit.carried = carry()
         visit.asked = True  # who it is may be known, but is not asked now: the database may be what failed
-        middleware._enter(visit)
-        visit.capture(error, 500, _own_traceback(error))
+        middleware._enter(visit, request)
+        visit.capture(request, error, 500, _own_traceback(error))
 
 
 def _own_traceback(error: BaseException) -> Any:

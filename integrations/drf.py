@@ -76,10 +76,11 @@ def create_exception_handler(
         changes: dict[str, Any] = {} if capture_exceptions is None else {"capture_exceptions": capture_exceptions}
         asked = client or getattr(settings, "POSTHOG_DRF_CLIENT", None)
         options = _django.options_of(request, client=asked, **changes) if asked else _django.options_of(request, **changes)
-        if not _django.captures(options):
+        if not _http.captures(options):
             return
-        route = getattr(getattr(request, "resolver_match", None), "route", None)
-        _http.capture(exc, options, source=SOURCE, handled=True, status=status, route=route)
+        _http.capture(
+            exc, options, source=SOURCE, handled=True, status=status, route=_django.route_of(request)
+        )
 
     handle.__phtrack__ = True  # type: ignore[attr-defined]
     return handle
