@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from phtrack.client import Client
     from phtrack.errors.boundary import Boundary
 
-FATAL_FLUSH_SECONDS = 2.0
-"""The longest that the end of a crashing program is held up."""
-
 
 class _Place:
     """An attribute of a module that holds a hook."""
@@ -54,10 +51,6 @@ class _Capture:
             if client.disabled or client.is_opted_out() or _guard.is_quiet():
                 return
             client.errors.capture((type(exception), exception, tb), about, boundary=boundary)
-
-    def flush(self) -> None:
-        with _guard.shield("a hook"):
-            self._client.flush(FATAL_FLUSH_SECONDS)
 
     def at_child_death(self, error: BaseException) -> None:
         """Called by `_process` in a multiprocessing child that *error* ends."""
@@ -98,13 +91,9 @@ class _Gone:
 def _sys_hook(capture: _Capture, before: Callable[[], Any], place: _Place) -> Any:
     def phtrack_excepthook(kind: type[BaseException], exception: BaseException, tb: Any) -> None:
         if place.active and not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            # Delivery is bounded at the exit of the process, which comes next; nothing is waited for here.
             capture(exception if exception is not None else kind(), tb, SYS_HOOK)
-            try:
-                before()(kind, exception, tb)
-            finally:
-                capture.flush()
-        else:
-            before()(kind, exception, tb)
+        before()(kind, exception, tb)
 
     return phtrack_excepthook
 

@@ -195,7 +195,8 @@ class Pipeline:
                 return None
             event = decided
         name, uuid = event["event"], event["uuid"]
-        body = self.encode(event)
+        # The AI lane has one protocol, whatever the others speak.
+        body = encode.dumps(event) if lane == "ai" else self.encode(event)
         limit = MAX_AI_EVENT_BYTES if lane == "ai" else MAX_EVENT_BYTES
         if len(body) > limit:
             self.too_large(name, len(body))
