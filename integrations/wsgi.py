@@ -45,7 +45,7 @@ _DISCONNECTS = frozenset(
 class Exchange:
     """What is known of one request while it runs."""
 
-    __slots__ = ("error", "gone", "off", "route", "sent", "status")
+    __slots__ = ("error", "gone", "off", "request", "route", "sent", "status")
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -54,6 +54,8 @@ class Exchange:
         """True once the status is on its way; before that, the server can still answer an error with a 500."""
         self.route: Any = None
         """The route's pattern, once it is known."""
+        self.request: Any = None
+        """The framework's own object of the request, where it is needed later."""
         self.gone: BaseException | None = None
         """What the server raised when the application wrote to it: the client went away."""
         self.error: BaseException | None = None

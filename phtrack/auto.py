@@ -33,6 +33,7 @@ TRIGGERS: dict[str, str] = {
     "httpx": "httpx",
     "litestar": "litestar",
     "psycopg": "psycopg",
+    "pyramid": "pyramid.router",
     "quart": "quart",
     "redis": "redis",
     "requests": "requests",
