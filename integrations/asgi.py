@@ -203,6 +203,14 @@ def is_disconnect(error: BaseException) -> bool:
     return any(f"{kind.__module__}.{kind.__qualname__}" in _DISCONNECTS for kind in type(error).__mro__)
 
 
+def lone(error: Exception) -> Exception:
+    """The only member of an exception group that a framework's task group made of one error; else *error* itself."""
+    members = getattr(error, "exceptions", None)
+    if isinstance(members, tuple) and len(members) == 1 and isinstance(members[0], Exception):
+        return members[0]
+    return error
+
+
 def facts(scope: Scope) -> RequestFacts:
     """The facts of an HTTP or websocket scope, as it is now: routers change it on the way."""
     headers = scope.get("headers") or ()

@@ -19,7 +19,7 @@ from litestar.exceptions import HTTPException, LitestarException, WebSocketExcep
 
 from phtrack import _guard
 
-from .asgi import KEY, Exchange, PosthogASGIMiddleware, is_disconnect
+from .asgi import KEY, Exchange, PosthogASGIMiddleware, is_disconnect, lone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,10 +152,7 @@ class Around(PosthogASGIMiddleware):
     def escaped(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what came after the response had begun: Litestar wraps it, once per layer, and a stream's task group too."""
         while type(error) is LitestarException and isinstance(error.__cause__, Exception):
-            error = error.__cause__
-            members = getattr(error, "exceptions", None)
-            if isinstance(members, tuple) and len(members) == 1 and isinstance(members[0], Exception):
-                error = members[0]
+            error = lone(error.__cause__)
         super().escaped(error, scope, exchange)
 
     def route(self, scope: Scope) -> str | None:

@@ -82,7 +82,7 @@ def install(
 
     def undo() -> None:
         if app.__dict__.get("build_middleware_stack") is build_middleware_stack:
-            del app.build_middleware_stack  # type: ignore[method-assign]
+            del app.build_middleware_stack
             if before is not None:
                 app.build_middleware_stack = before  # type: ignore[method-assign]
         if isinstance(app.middleware_stack, Around):
