@@ -267,10 +267,8 @@ def init(project_api_key: str | None = None, host: str | None = None, **options:
 def _enable_integrations(client: Client) -> None:
     from phtrack import auto
 
-    wanted = client.options.project.integrations
-    if client.disabled:
-        wanted = ()
-    auto.enable(wanted)
+    auto.enable(() if client.disabled else client.options.project.integrations)
+    client._undos.append(auto.disable)
 
 
 def setup() -> Client:
@@ -293,9 +291,6 @@ def setup() -> Client:
 def shutdown(timeout: float | None = None) -> None:
     """Deliver what waits and stop the default client. Without one, nothing happens."""
     if default_client is not None:
-        from phtrack import auto
-
-        auto.disable()
         default_client.shutdown(timeout)
 
 

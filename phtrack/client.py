@@ -21,7 +21,7 @@ from phtrack.pipeline import Pipeline, event_name
 from phtrack.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Unpack
 
@@ -72,7 +72,7 @@ class Client(FlagCalls):
         self._opted_out = self.options.events.opt_out
         self._closed = False
         self._before_send = self.options.events.before_send
-        self._undo_hooks: Any = None
+        self._undos: list[Callable[[], None]] = []
         self._errors: Errors | None = None
         self._set_log_level()
         if not self.api_key and not self.disabled:
@@ -106,7 +106,7 @@ class Client(FlagCalls):
         if self.options.errors.enable_exception_autocapture:
             from phtrack import hooks
 
-            self._undo_hooks = hooks.install(self)
+            self._undos.append(hooks.install(self))
 
         folder = self.options.errors.crash_dir
         if folder is not None:
@@ -352,9 +352,8 @@ class Client(FlagCalls):
             return
         self._closed = True
         with _guard.shield("shutdown", debug=self.debug):
-            if self._undo_hooks is not None:
-                self._undo_hooks()
-                self._undo_hooks = None
+            while self._undos:
+                self._undos.pop()()
             self._close_parts()
             self._delivery.close(timeout)
 
