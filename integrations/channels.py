@@ -9,19 +9,19 @@ of Channels, which has no extension point of its own: that is patched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-import phtrack
 from channels.consumer import AsyncConsumer
+
+import phtrack
 from phtrack import _guard
 
 from . import _http, asgi
 from ._http import HttpOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, MutableMapping
 
 SOURCE = "channels.consumer"
 
@@ -74,7 +74,7 @@ def install_auto() -> Callable[[], None]:
     return install()
 
 
-def _enter(consumer: Any, scope: Mapping[str, Any], options: HttpOptions) -> None:
+def _enter(consumer: Any, scope: MutableMapping[str, Any], options: HttpOptions) -> None:
     kind = type(consumer)
     extra = {"consumer": f"{kind.__module__}.{kind.__qualname__}", "channel": scope.get("channel")}
     if scope.get("type") in ("http", "websocket"):
@@ -83,7 +83,7 @@ def _enter(consumer: Any, scope: Mapping[str, Any], options: HttpOptions) -> Non
         _http.tell(extra)
 
 
-def _user_of(scope: Mapping[str, Any]) -> Any:
+def _user_of(scope: MutableMapping[str, Any]) -> Any:
     """The id of the scope's user, which `AuthMiddleware` has loaded by now; nobody else's lazy object is woken for us."""
     user = scope.get("user")
     if user is None or (hasattr(user, "_wrapped") and not hasattr(user._wrapped, "pk")):

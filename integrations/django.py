@@ -20,7 +20,6 @@ from functools import wraps
 from typing import Any
 from weakref import ref
 
-import phtrack
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
@@ -29,6 +28,8 @@ from django.core.signals import got_request_exception
 from django.http import HttpRequest, UnreadablePostError
 from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
+
+import phtrack
 from phtrack import _guard
 from phtrack.contexts import carry
 
@@ -60,7 +61,7 @@ class PosthogContextMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
-            self.process_view = self._aprocess_view  # type: ignore[method-assign]
+            self.__dict__["process_view"] = self._aprocess_view
         _listen()
         _newest.append(ref(self))
         del _newest[:-1]
@@ -227,9 +228,7 @@ class Visit:
     def wants_user(self) -> bool:
         """True if who is logged in makes a difference, and is not known yet: asking costs the application queries."""
         options = self.middleware.options
-        return not self.asked and (
-            self.header_id is None or options.prefer_authenticated_user or options.capture_email
-        )
+        return not self.asked and (self.header_id is None or options.prefer_authenticated_user or options.capture_email)
 
     def ask_user(self, request: HttpRequest, extract: Callable[[HttpRequest], User]) -> bool:
         """Find out who is logged in. False if that can't be said yet."""
@@ -243,9 +242,7 @@ class Visit:
                 _said("extract_request_user", error)
         return True
 
-    async def aask_user(
-        self, request: HttpRequest, extract: Callable[[HttpRequest], Awaitable[User]]
-    ) -> bool:
+    async def aask_user(self, request: HttpRequest, extract: Callable[[HttpRequest], Awaitable[User]]) -> bool:
         """`ask_user` in an asynchronous request."""
         if not hasattr(request, "user"):
             return False
@@ -296,9 +293,7 @@ class Visit:
                 raise
             yield chunk
 
-    async def _achunks(
-        self, request: HttpRequest, chunks: AsyncIterator[bytes], status: int
-    ) -> AsyncIterator[bytes]:
+    async def _achunks(self, request: HttpRequest, chunks: AsyncIterator[bytes], status: int) -> AsyncIterator[bytes]:
         __tracebackhide__ = True
         carried = self.carried or carry()
         while True:
@@ -338,7 +333,9 @@ def options_from_settings(**changes: Any) -> HttpOptions:
 def options_of(request: Any, **changes: Any) -> HttpOptions:
     """The options in force for *request*: its middleware's, else the settings', with *changes*."""
     visit = getattr(request, _KEY, None)
-    return replace(visit.middleware.options, **changes) if isinstance(visit, Visit) else options_from_settings(**changes)
+    return (
+        replace(visit.middleware.options, **changes) if isinstance(visit, Visit) else options_from_settings(**changes)
+    )
 
 
 def passes_filter(request: HttpRequest) -> bool:

@@ -9,13 +9,13 @@ is its caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-import phtrack
 from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
+
+import phtrack
 from phtrack import _guard
 
 from . import _http
@@ -23,6 +23,8 @@ from ._django_checks import check_settings
 from ._http import HttpOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from phtrack import Client
 
 SOURCE = "django.management_command"

@@ -9,15 +9,18 @@ A connection gets its wrapper from Django's own signal when it is made (`execute
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connections
 from django.db.backends.signals import connection_created
+
 from phtrack import _guard
 
 from . import _sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UID = "phtrack"
 _installed: list[Callable[[], None]] = []

@@ -16,9 +16,10 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from phtrack import _guard
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as default_handler
+
+from phtrack import _guard
 
 from . import _http
 from . import django as _django
@@ -75,12 +76,12 @@ def create_exception_handler(
     def _capture(exc: Exception, request: Any, status: int) -> None:
         changes: dict[str, Any] = {} if capture_exceptions is None else {"capture_exceptions": capture_exceptions}
         asked = client or getattr(settings, "POSTHOG_DRF_CLIENT", None)
-        options = _django.options_of(request, client=asked, **changes) if asked else _django.options_of(request, **changes)
+        options = (
+            _django.options_of(request, client=asked, **changes) if asked else _django.options_of(request, **changes)
+        )
         if not _http.captures(options):
             return
-        _http.capture(
-            exc, options, source=SOURCE, handled=True, status=status, route=_django.route_of(request)
-        )
+        _http.capture(exc, options, source=SOURCE, handled=True, status=status, route=_django.route_of(request))
 
     handle.__phtrack__ = True  # type: ignore[attr-defined]
     return handle

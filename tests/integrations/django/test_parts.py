@@ -14,10 +14,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.urls import path
-
-import phtrack
 from phtrack.integrations import channels as channels_integration
 from phtrack.integrations import django_commands, django_database, drf
+
+import phtrack
 
 from ..behaviours import Watched, described, fetch, serve_asgi, serve_wsgi
 from .project import MIDDLEWARE, OURS, ProjectApp

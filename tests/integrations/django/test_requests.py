@@ -10,7 +10,6 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-
 from phtrack.integrations import django as integration
 
 from ..behaviours import Code, Middlewares, Requests, Streams, serve_asgi, serve_wsgi

@@ -76,10 +76,10 @@ def test_an_error_in_a_template(shop: Path, debug: bool) -> None:
         assert fetch(base, "/cart").status == 500
     found = frames(watched)
     assert of_templates(found) == [
-        ("shop/cart.html", 1, "{% extends \"shop/base.html\" %}", '{% extends "shop/base.html" %}'),
+        ("shop/cart.html", 1, '{% extends "shop/base.html" %}', '{% extends "shop/base.html" %}'),
         ("shop/base.html", 3, "{% block content %}", "{% block content %}{% endblock %}"),
         ("shop/cart.html", 4, "{% for %}", "{% for item in items %}"),
-        ("shop/cart.html", 5, "{% include \"shop/item.html\" %}", '{% include "shop/item.html" with one=item %}'),
+        ("shop/cart.html", 5, '{% include "shop/item.html" %}', '{% include "shop/item.html" with one=item %}'),
         ("shop/item.html", 2, "{% if %}", "{% if one %}{{ one.price|floatformat:2 }}{% endif %}"),
         ("shop/item.html", 2, "{{ one.price|floatformat:2 }}", "{% if one %}{{ one.price|floatformat:2 }}{% endif %}"),
     ]
