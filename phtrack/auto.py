@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 TRIGGERS: dict[str, str] = {
+    "aiohttp": "aiohttp.web",
     "aiohttp_client": "aiohttp",
     "bottle": "bottle",
     "channels": "channels.consumer",
