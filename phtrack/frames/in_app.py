@@ -60,12 +60,16 @@ class InApp:
 
     def __call__(self, site: Site) -> bool:
         """True when *site* is in code of the application."""
+        asked = site.in_app
+        if asked is not None and asked[0] is self:
+            return asked[1]  # type: ignore[no-any-return]
         path = location.path_at(site)
         known = self._decisions.get((path, site.module))
         if known is None:
             if len(self._decisions) >= MAX_DECISIONS:
                 self._decisions.clear()
             known = self._decisions[path, site.module] = self._decide(site, path)
+        site.in_app = (self, known)
         return known
 
     def _decide(self, site: Site, path: str) -> bool:

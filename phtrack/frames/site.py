@@ -29,6 +29,7 @@ class Site:
         "file",
         "grouping",
         "hideable",
+        "in_app",
         "is_node",
         "lasti",
         "lineno",
@@ -65,6 +66,8 @@ class Site:
         """Cache of `values`: the expressions of the statement worth showing."""
         self.code_lines: Any = None
         """Free for `source`."""
+        self.in_app: Any = None
+        """Cache of `in_app`: who was asked last, and the answer."""
         self.grouping: Any = None
         """Cache of the fingerprint's part of this frame."""
         self.rendering: Any = None

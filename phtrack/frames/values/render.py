@@ -76,7 +76,7 @@ class RenderBudget:
         self.nodes: dict[tuple[int, str], tuple[Any, Any, tuple[str, ...], int, Node]] = {}
         """(id of a node, its name) -> both forms, rules, values in it, and the node, whose id it is."""
         self.entries: dict[tuple[int, str], tuple[dict[str, Any], Any, int]] = {}
-        """The same for whole variables: what stands beside the name, the contract's form, characters."""
+        """The same for whole variables: the entry of the richer list, the contract's form, characters."""
 
 
 def render(
@@ -92,7 +92,8 @@ def render(
 
     Never raises.
     """
-    chosen: list[tuple[bool, str, Any]] = []
+    scalars: list[tuple[str, Any]] = []
+    nodes: list[tuple[str, Any]] = []
     variables: list[dict[str, Any]] = []
     notes: list[str] = []
     left_out = 0
@@ -100,34 +101,34 @@ def render(
         if kind == "note":
             notes.append(value)
             continue
-        beside, contract, cost = _variable(name, value, scrubber, budget)
+        entry, contract, cost = _variable(name, value, scrubber, budget)
         if cost <= budget.variables:
             budget.variables -= cost
-            variables.append({"name": name, **beside})
+            variables.append(entry)
         else:
             left_out += 1
         if kind == "variable":
             cost = len(name) + (len(contract) if type(contract) is str else 8)
             if cost <= budget.code_variables:
                 budget.code_variables -= cost
-                chosen.append((type(value) is Node, name, contract))
+                (nodes if type(value) is Node else scalars).append((name, contract))
     if left_out:
         notes.append(f"{left_out} values left out: size of the event")
-    chosen.sort(key=_contract_order)
-    return {name: contract for _, name, contract in chosen}, variables, notes
-
-
-def _contract_order(one: tuple[bool, str, Any]) -> tuple[bool, str]:
-    return one[:2]
+    # The contract's order: scalars by name, then the rest by name. Names are unique, so values are never compared.
+    scalars.sort()
+    if nodes:
+        nodes.sort()
+        scalars += nodes
+    return dict(scalars), variables, notes
 
 
 def _variable(name: str, value: Any, scrubber: Texts, budget: RenderBudget) -> tuple[dict[str, Any], Any, int]:
-    """(entry of the richer list but for the name, value in the contract's form, characters of the entry)."""
+    """(entry of the richer list, value in the contract's form, characters of the entry)."""
     kind = type(value)
     if kind is bool or value is None:
-        return {"value": value, "type": kind.__name__}, str(value), 40
+        return {"name": name, "value": value, "type": kind.__name__}, str(value), 40
     if (kind is int and -_PLAIN_INT < value < _PLAIN_INT) or (kind is float and isfinite(value)):
-        return {"value": value, "type": kind.__name__}, value, 48 + len(name)
+        return {"name": name, "value": value, "type": kind.__name__}, value, 48 + len(name)
     key = (id(value), name)
     if kind is Node and (known := budget.entries.get(key)) is not None:
         return known
@@ -135,17 +136,17 @@ def _variable(name: str, value: Any, scrubber: Texts, budget: RenderBudget) -> t
     try:
         shown, contract = walk.pair(value, name, 0)
     except Exception:  # fails closed
-        return {"value": MARKER, "type": _type_of(value), "redacted": "error"}, MARKER, 80
+        return {"name": name, "value": MARKER, "type": _type_of(value), "redacted": "error"}, MARKER, 80
     if kind is Node and value.form == OBJECT and type(shown) is dict:
         shown = {name: part for name, part in shown.items() if name != "__class__"}
-    beside: dict[str, Any] = {"value": shown, "type": _type_of(value)}
-    _describe(beside, value)
+    entry: dict[str, Any] = {"name": name, "value": shown, "type": _type_of(value)}
+    _describe(entry, value)
     if walk.found:
-        beside["redacted"] = ", ".join(dict.fromkeys(walk.found))
+        entry["redacted"] = ", ".join(dict.fromkeys(walk.found))
     if type(contract) is not str and not _is_number(contract):
         contract = _as_text(contract)
     cost = 40 + len(name) + (_size(shown) if contract == TOO_LONG else len(contract) if type(contract) is str else 8)
-    result = (beside, contract, cost)
+    result = (entry, contract, cost)
     if kind is Node:
         budget.entries[key] = result
     return result
