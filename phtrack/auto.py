@@ -41,6 +41,7 @@ TRIGGERS: dict[str, str] = {
     "sanic": "sanic",
     "sqlalchemy": "sqlalchemy",
     "starlette": "starlette.applications",
+    "tornado": "tornado.web",
     "urllib": "urllib.request",
 }
 """Integration -> the module whose import turns it on."""

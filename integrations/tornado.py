@@ -1,0 +1,320 @@
+"""
+Tornado: one event for what escapes a request handler or a websocket's callbacks, with its route and the status; also for what
+the request has left on the loop (`IOLoop.add_callback`, `spawn_callback`).
+
+    install(app) -> undo            install_auto() -> undo, for every application
+
+Tornado has no place for others to listen, so that while one is installed three methods are watched: a handler's `_execute`,
+which is the whole of a request, its two ways of reporting an error, and the loop's running of callbacks. `HTTPError` and
+`Finish` are answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+from tornado.routing import PathMatches
+from tornado.web import Application, Finish, HTTPError, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+import phtrack
+from phtrack import _guard
+
+from . import _http
+from ._apps import once
+from ._http import HttpOptions, RequestFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Undo = Callable[[], None]
+
+SOURCE = "tornado.request_handler"
+CALLBACK_SOURCE = "tornado.ioloop_callback"
+
+_KEY = "_phtrack"
+"""The attribute of applications that holds what is installed there, and of handlers while their request is watched."""
+
+_request: ContextVar[_Watch | None] = ContextVar("phtrack_tornado", default=None)
+"""What watches the request that runs; copied to what it leaves on the loop."""
+
+
+def install(
+    app: Application,
+    *,
+    request_filter: Callable[[RequestHandler], Any] | None = None,
+    extra_properties: Callable[[RequestHandler], Any] | None = None,
+    capture_exceptions: bool | None = True,
+    **http: Any,
+) -> Undo:
+    """
+    Report errors of *app*, and return a function that stops it. Installing again changes nothing.
+
+    Args:
+        request_filter: `f(handler) -> bool`; False leaves a request alone.
+        extra_properties: `f(handler) -> dict`; merged over the request's tags.
+        capture_exceptions: False: only the context. None: as the client's `enable_exception_autocapture` says.
+        http: Fields of `HttpOptions`: `client`, `capture_body`, `capture_tracing_headers`, `prefer_authenticated_user`,
+            `headers`, `trusted_proxies`.
+    """
+    there: _Watch | None = vars(app).get(_KEY)
+    if there is not None:
+        return there.undo
+    options = HttpOptions(capture_exceptions=capture_exceptions, **http)
+    watch = _Watch(options, request_filter, extra_properties)
+    _patches.need()
+
+    def undo() -> None:
+        if vars(app).get(_KEY) is watch:
+            delattr(app, _KEY)
+            _patches.unneed()
+
+    watch.undo = undo
+    setattr(app, _KEY, watch)
+    return undo
+
+
+@once
+def install_auto() -> Undo:
+    """Watch every application that has nothing installed itself; the undo takes it back."""
+    _patches.need()
+    _patches.for_all = _Watch(HttpOptions(capture_exceptions=True), None, None)
+
+    def undo() -> None:
+        _patches.for_all = None
+        _patches.unneed()
+
+    return undo
+
+
+class _Watch:
+    """What is installed on an application, or on all."""
+
+    undo: Undo
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        request_filter: Callable[[RequestHandler], Any] | None,
+        extra_properties: Callable[[RequestHandler], Any] | None,
+    ) -> None:
+        self.options = options
+        self._filter = request_filter
+        self._extra = extra_properties
+
+    async def run(self, handler: RequestHandler, execute: Any, args: Any, kwargs: Any) -> None:
+        """Run a whole request in its context."""
+        __tracebackhide__ = True
+        if self._filter is not None and _http.answer_of("request_filter", self._filter, handler) is False:
+            await execute(handler, *args, **kwargs)
+            return
+        setattr(handler, _KEY, self)
+        extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, handler)
+        # Each request is a task of its own, with which the variable goes.
+        _request.set(self)
+        with _http.request_context(facts(handler), self.options, extra=extra if isinstance(extra, Mapping) else None):
+            await execute(handler, *args, **kwargs)
+
+    def failed(self, handler: RequestHandler, error: BaseException | None) -> None:
+        """Capture what Tornado is about to answer, or what ended a websocket's callback."""
+        with _guard.shield("capturing what left a Tornado handler"):
+            if (
+                not isinstance(error, Exception)
+                or isinstance(error, (HTTPError, Finish))
+                or _is_disconnect(handler, error)
+            ):
+                return
+            if not _http.captures(self.options):
+                return
+            self._identify(handler)
+            if self.options.capture_body:
+                _note_body(handler)
+            status = handler.get_status() if handler._headers_written else 500
+            _http.capture(error, self.options, source=SOURCE, status=status, route=route_of(handler))
+
+    def _identify(self, handler: RequestHandler) -> None:
+        """The logged-in user, if the handler has asked for it, and it is a plain id; nothing is asked for by us."""
+        user = getattr(handler, "_current_user", None)
+        if type(user) in (str, bytes, int):
+            who = _http.distinct_id_for(phtrack.get_context_distinct_id(), user, self.options)
+            if who is not None:
+                phtrack.identify_context(who)
+
+    def callback_failed(self, error: Exception) -> None:
+        """Capture what the loop is about to log."""
+        with _guard.shield("capturing what left a callback of the loop"):
+            if _http.captures(self.options):
+                _http.capture(error, self.options, source=CALLBACK_SOURCE, mechanism="task")
+
+
+def _is_disconnect(handler: RequestHandler, error: Exception) -> bool:
+    """True for an error that says that the client is gone, and not somebody whom the handler has called."""
+    if isinstance(error, WebSocketClosedError):
+        return True
+    if not isinstance(error, StreamClosedError):
+        return False
+    stream = getattr(handler.request.connection, "stream", None)
+    return stream is None or stream.closed()
+
+
+# --- what Tornado knows ------------------------------------------------------------------------------------------------
+
+
+def facts(handler: RequestHandler) -> RequestFacts:
+    """The facts of a handler's request."""
+    request = handler.request
+    return RequestFacts(
+        method=request.method,
+        url=f"{request.protocol}://{request.host}{request.path}",
+        path=request.path,
+        route=route_of(handler),
+        get_header=request.headers.get,
+        peer=request.remote_ip,
+    )
+
+
+def route_of(handler: RequestHandler) -> str | None:
+    """The pattern that a request was found by, as the application wrote it; None if there is none."""
+    patterns = _patterns(handler.application, type(handler))
+    path = handler.request.path or ""
+    found = patterns[0] if len(patterns) == 1 else next((one for one in patterns if one.match(path)), None)
+    return found.pattern.removesuffix("$") if found is not None else None
+
+
+def _patterns(app: Application, kind: type) -> list[Any]:
+    """The patterns under which *app* has handlers of a class, found once."""
+    known: dict[type, list[Any]] = vars(app).setdefault("_phtrack_patterns", {})
+    if kind not in known:
+        known[kind] = [regex for regex, target in _rules(app.default_router, 0) if target is kind]
+    return known[kind]
+
+
+def _rules(router: Any, depth: int) -> Iterator[tuple[Any, Any]]:
+    for rule in getattr(router, "rules", ()) if depth < 10 else ():
+        if isinstance(rule.matcher, PathMatches) and isinstance(rule.target, type):
+            yield rule.matcher.regex, rule.target
+        else:
+            yield from _rules(rule.target, depth + 1)
+
+
+def _note_body(handler: RequestHandler) -> None:
+    """The body, which Tornado has read before the handler runs, unless it is one that streams."""
+    request = handler.request
+    kind = request.headers.get("Content-Type", "")
+    if kind.startswith("multipart/"):
+        fields = request.body_arguments
+        _http.note_body(form={name: [one.decode("utf-8", "replace") for one in fields[name]] for name in fields})
+    elif isinstance(request.body, bytes):
+        _http.note_raw_body(request.body, kind)
+
+
+# --- the watched methods -------------------------------------------------------------------------------------------------
+
+
+class _Observed:
+    """A callback of the loop's, watched. Tornado writes callbacks that fail to its log: it looks like the one it stands for."""
+
+    __slots__ = ("_callback", "_watch")
+
+    def __init__(self, callback: Any, watch: _Watch) -> None:
+        self._callback = callback
+        self._watch = watch
+
+    def __call__(self) -> Any:
+        __tracebackhide__ = True
+        try:
+            return self._callback()
+        except Exception as error:
+            self._watch.callback_failed(error)
+            raise
+
+    def __repr__(self) -> str:
+        return repr(self._callback)
+
+
+class _Patches:
+    """The methods of Tornado's that are watched while somebody needs it."""
+
+    def __init__(self) -> None:
+        self.for_all: _Watch | None = None
+        self._needed = 0
+        self._undos: list[Undo] = []
+
+    def need(self) -> None:
+        """One more who needs them."""
+        self._needed += 1
+        if self._needed == 1:
+            for owner, name, make in (
+                (RequestHandler, "_execute", self._around_execute),
+                (RequestHandler, "_handle_request_exception", self._before_answer),
+                (RequestHandler, "log_exception", self._before_log),
+                (IOLoop, "_run_callback", self._around_callback),
+            ):
+                self._undos.append(_replace(owner, name, make))
+
+    def unneed(self) -> None:
+        """One less; the last one puts Tornado's own methods back."""
+        self._needed -= 1
+        while not self._needed and self._undos:
+            self._undos.pop()()
+
+    def _around_execute(self, execute: Any) -> Any:
+        @wraps(execute)
+        async def _execute(handler: RequestHandler, *args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            watch = vars(handler.application).get(_KEY) or self.for_all
+            if watch is None:
+                await execute(handler, *args, **kwargs)
+            else:
+                await watch.run(handler, execute, args, kwargs)
+
+        return _execute
+
+    def _before_answer(self, answer: Any) -> Any:
+        @wraps(answer)
+        def _handle_request_exception(handler: RequestHandler, error: BaseException) -> Any:
+            watch = vars(handler).get(_KEY)
+            if watch is not None:
+                watch.failed(handler, error)
+            return answer(handler, error)
+
+        return _handle_request_exception
+
+    def _before_log(self, log: Any) -> Any:
+        @wraps(log)
+        def log_exception(handler: RequestHandler, kind: Any, error: Any, tb: Any) -> Any:
+            # A websocket's callbacks have no other way; what a request raises has been seen already.
+            watch = vars(handler).get(_KEY)
+            if watch is not None and isinstance(handler, WebSocketHandler):
+                watch.failed(handler, error)
+            return log(handler, kind, error, tb)
+
+        return log_exception
+
+    def _around_callback(self, run: Any) -> Any:
+        @wraps(run)
+        def _run_callback(loop: IOLoop, callback: Any) -> Any:
+            watch = _request.get()
+            return run(loop, callback if watch is None else _Observed(callback, watch))
+
+        return _run_callback
+
+
+def _replace(owner: Any, name: str, make: Any) -> Undo:
+    original = vars(owner)[name]
+    ours = make(original)
+
+    def undo() -> None:
+        if vars(owner)[name] is ours:
+            setattr(owner, name, original)
+
+    setattr(owner, name, ours)
+    return undo
+
+
+_patches = _Patches()
