@@ -33,7 +33,7 @@ import phtrack
 from phtrack import _guard
 from phtrack.contexts import carry
 
-from . import _http
+from . import _django_close, _http
 from ._http import HttpOptions, RequestFacts
 
 SOURCE = "django.middleware"
@@ -272,6 +272,8 @@ class Visit:
 
     def watch(self, request: HttpRequest, response: Any) -> Any:
         """*response*; if it is a stream, one that is read in the request's context, and whose errors are captured."""
+        # For `_closing_failed`. Pickled with the response by a cache, a visit is a word.
+        response.__dict__[_KEY] = self
         # A file is left to the server, which may have a faster way to send it.
         if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
             with _guard.shield("watching a streamed response"):
@@ -486,6 +488,14 @@ def _on_error_before_us(error: BaseException, request: HttpRequest) -> None:
         visit.capture(request, error, 500, _own_traceback(error))
 
 
+def _closing_failed(response: Any, error: Exception) -> None:
+    """A receiver of `request_finished` failed, when the request's response had been sent."""
+    visit = response.__dict__.get(_KEY)
+    if isinstance(visit, Visit) and visit.middleware.is_on() and _http.captures(visit.middleware.options):
+        with visit.carried or carry():
+            _http.capture(error, visit.middleware.options, source="django.request_finished")
+
+
 def _own_traceback(error: BaseException) -> Any:
     """The traceback without the frame of the thread in which Django makes the response to an asynchronous request."""
     tb = error.__traceback__
@@ -592,10 +602,12 @@ def install(
         _installation = None
         if BaseHandler.load_middleware is load_middleware:
             BaseHandler.load_middleware = load
+        stop_watching()
         if _alive() is None:
             got_request_exception.disconnect(dispatch_uid="phtrack")
 
     installation.undo = undo
+    stop_watching = _django_close.watch(_closing_failed)
     BaseHandler.load_middleware = load_middleware
     _listen()
     return undo

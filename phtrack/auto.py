@@ -25,6 +25,7 @@ TRIGGERS: dict[str, str] = {
     "django": "django.core.handlers.base",
     "django_commands": "django.core.management.base",
     "django_database": "django.db.backends.signals",
+    "django_tasks": "django.tasks.signals",
     "drf": "rest_framework.views",
     "falcon": "falcon",
     "fastapi": "fastapi",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,9 +11,10 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
 from phtrack.integrations import django as integration
 
-from ..behaviours import Code, Middlewares, Requests, Streams, serve_asgi, serve_wsgi
+from ..behaviours import Code, Middlewares, Requests, Streams, Teardowns, serve_asgi, serve_wsgi
 from .project import MIDDLEWARE, AppMiddleware, ProjectApp, async_urls, urls
 
 
@@ -28,7 +30,7 @@ class _Django(Requests, Streams, Middlewares):
         return integration.install_auto()
 
 
-class TestWsgi(_Django):
+class TestWsgi(_Django, Teardowns):
     """`WSGIHandler` in a server with a thread per request."""
 
     def build(self, code: Code) -> Any:
@@ -37,8 +39,22 @@ class TestWsgi(_Django):
 
     @contextmanager
     def _run(self, app: ProjectApp) -> Iterator[str]:
-        with app.made() as handler, serve_wsgi(handler) as base:
-            yield base
+        paths = threading.local()
+
+        def started(sender: Any, environ: Any, **_: Any) -> None:
+            paths.now = environ["PATH_INFO"]
+
+        def finished(sender: Any, **_: Any) -> None:
+            AppMiddleware.code.teardown(paths.now)
+
+        request_started.connect(started)
+        request_finished.connect(finished)
+        try:
+            with app.made() as handler, serve_wsgi(handler) as base:
+                yield base
+        finally:
+            request_started.disconnect(started)
+            request_finished.disconnect(finished)
 
     def run(self, app: Any) -> AbstractContextManager[str]:
         return self._run(app)

@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import FileResponse, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import FileResponse, HttpResponse, UnreadablePostError
 from django.test import Client as Browser
 from django.test.utils import override_settings
 from django.urls import path
@@ -376,10 +376,14 @@ def test_requests_and_responses_can_be_pickled(watched: Watched) -> None:
         request.resolver_match = None
         kept = {name: value for name, value in request.__dict__.items() if name.startswith("_phtrack")}
         pickle.loads(pickle.dumps(kept))
-        return JsonResponse({"size": len(pickle.dumps(HttpResponse("x")))})
+        return HttpResponse("x")
 
-    with serving(watched, more=[path("pickled", pickled)]) as base:
-        assert fetch(base, "/pickled").status == 200
+    with serving(watched, MIDDLEWARE=[f"{__name__}.Pickles", OURS], more=[path("pickled", pickled)]) as base:
+        assert fetch(base, "/pickled").body == b"x"
+
+
+def Pickles(get_response: Any) -> Any:
+    return lambda request: pickle.loads(pickle.dumps(get_response(request)))
 
 
 # --- the check -------------------------------------------------------------------------------------------------------
