@@ -3,6 +3,7 @@
 #   make demo [ONCE=1]      a shop that breaks in instructive ways, and the page that shows how
 #   make test [ARGS=...]    the whole suite; ARGS go to pytest, e.g. ARGS="tests/frames -x"
 #   make lint               ruff, mypy, pyright
+#   make versions [ARGS=..] the integrations with the oldest supported versions of their frameworks
 #   make bench [ARGS=...]   phtrack beside posthog and sentry-sdk; ARGS name benchmarks, e.g. ARGS=core
 #   make wheel              dist/phtrack-*.whl
 #   make clean              everything these made
@@ -16,7 +17,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: demo test lint bench measure wheel clean python
+.PHONY: demo test lint versions bench measure wheel clean python
 
 demo: $(VENV)/.demo
 	@$(RUN) -m phtrack demo $(if $(ONCE),--once)
@@ -30,6 +31,10 @@ lint: $(VENV)/.lint
 	$(RUN) -m mypy
 	$(RUN) -m mypy --strict tests/typing
 	$(RUN) -m pyright
+
+# Each in an environment of its own.
+versions: | $(VENV)/bin/python
+	@$(RUN) -m tests.integrations.versions $(ARGS)
 
 # An environment of its own: what else is installed changes what some SDKs load and do.
 bench:
