@@ -5,6 +5,7 @@ From a snapshot to the facts a fingerprint is made of, cached per site. The reci
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from phtrack.fingerprint import ExceptionFacts, Fingerprint, FrameFacts, FramePart, explicit, fingerprint, frame_part
@@ -20,18 +21,32 @@ if TYPE_CHECKING:
 __all__ = ["explicit", "fingerprint_of"]
 
 
-def fingerprint_of(snapshot: Snapshot, scrubber: Scrubber, roots: Sequence[str]) -> Fingerprint:
+def fingerprint_of(snapshot: Snapshot, texts: Sequence[str], scrubber: Scrubber, roots: Sequence[str]) -> Fingerprint:
     """
     The fingerprint of an event, and the parts that made it, without secrets.
 
     Args:
+        texts: What each exception says, scrubbed.
         roots: Directories of the project; a file below one is named from there, however its module was started.
     """
-    made = fingerprint([_exception(picture, scrubber, roots) for picture in snapshot.pictures])
-    return replace(made, parts=[scrubber.text(part) for part in made.parts])
+    made = fingerprint(
+        [
+            # Notes are no part of it: they say what was different this time.
+            _exception(picture, scrubber.text(picture.link.text) if picture.link.notes else text, roots)
+            for picture, text in zip(snapshot.pictures, texts)
+        ]
+    )
+    hide = scrubber.text if made.rule == "message" else partial(_hidden, scrubber)
+    return replace(made, parts=[hide(part) for part in made.parts])
 
 
-def _exception(picture: Picture, scrubber: Scrubber, roots: Sequence[str]) -> ExceptionFacts:
+@lru_cache(maxsize=1024)
+def _hidden(scrubber: Scrubber, part: str) -> str:
+    """A part made of source, without secrets. It comes again with each event of its issue."""
+    return scrubber.text(part)
+
+
+def _exception(picture: Picture, text: str, roots: Sequence[str]) -> ExceptionFacts:
     link = picture.link
     folded = []
     for index, level in enumerate(picture.levels):
@@ -40,7 +55,7 @@ def _exception(picture: Picture, scrubber: Scrubber, roots: Sequence[str]) -> Ex
             folded.append((index - level.cycle + 1, level.cycle, level.repeats + 2))
     return ExceptionFacts(
         type=link.type,
-        message=scrubber.text(link.text),
+        message=text,
         frames=[_part(level.site, bool(level.in_app), roots) for level in picture.levels],
         relation=link.relation,  # type: ignore[arg-type]
         parent=link.parent,

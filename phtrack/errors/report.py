@@ -112,7 +112,7 @@ def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | 
     renderer = FrameRenderer(report.is_in_app, report.scrubber)
     shown = _values(report, found)
     texts = [report.scrubber.text(picture.link.value(), found) for picture in report.snapshot.pictures]
-    print_ = _fingerprint(report)
+    print_ = _fingerprint(report, texts)
     given_up: list[str] = []
     body = b"{}"
     for rung in LADDER:
@@ -227,12 +227,12 @@ def _values(report: Report, found: list[str]) -> dict[int, Any]:
     return shown
 
 
-def _fingerprint(report: Report) -> Fingerprint | None:
+def _fingerprint(report: Report, texts: list[str]) -> Fingerprint | None:
     if report.fingerprint is not None:
         return grouping.explicit(report.fingerprint)
     if not report.compute_fingerprint:
         return None
-    return grouping.fingerprint_of(report.snapshot, report.scrubber, report.roots)
+    return grouping.fingerprint_of(report.snapshot, texts, report.scrubber, report.roots)
 
 
 def _asked(ask: Callable[[dict[str, Any]], Any], about: dict[str, Any], listed: bytes) -> Fingerprint | None:

@@ -64,7 +64,7 @@ class RenderBudget:
     An object that stands in many frames is rendered once. A budget belongs to one scrubber and one event.
     """
 
-    __slots__ = ("code_variables", "entries", "nodes", "texts", "variables")
+    __slots__ = ("code_variables", "entries", "nodes", "texts", "variables", "words")
 
     def __init__(self, code_variables: int = 10_240, variables: int = 64 * 1024) -> None:
         self.code_variables = code_variables
@@ -75,6 +75,8 @@ class RenderBudget:
         """(text, its name) -> the same scrubbed, and the rules that found something."""
         self.nodes: dict[tuple[int, str], tuple[Any, Any, tuple[str, ...], int, Node]] = {}
         """(id of a node, its name) -> both forms, rules, values in it, and the node, whose id it is."""
+        self.words: set[str] = set()
+        """Mapping keys that were found to be plain words."""
         self.entries: dict[tuple[int, str], tuple[dict[str, Any], Any, int]] = {}
         """The same for whole variables: the entry of the richer list, the contract's form, characters."""
 
@@ -129,17 +131,27 @@ def _variable(name: str, value: Any, scrubber: Texts, budget: RenderBudget) -> t
         return {"name": name, "value": value, "type": kind.__name__}, str(value), 40
     if (kind is int and -_PLAIN_INT < value < _PLAIN_INT) or (kind is float and isfinite(value)):
         return {"name": name, "value": value, "type": kind.__name__}, value, 48 + len(name)
+    walk = _Walk(scrubber, budget)
+    if kind is str and len(value) <= MAX_SHOWN_TEXT:
+        try:
+            clean = walk._scrub(value, name)
+        except Exception:  # fails closed
+            return {"name": name, "value": MARKER, "type": "str", "redacted": "error"}, MARKER, 80
+        if len(clean) <= MAX_SHOWN_TEXT:
+            entry: dict[str, Any] = {"name": name, "value": clean, "type": "str"}
+            if walk.found:
+                entry["redacted"] = ", ".join(dict.fromkeys(walk.found))
+            return entry, clean, 40 + len(name) + len(clean)
     key = (id(value), name)
     if kind is Node and (known := budget.entries.get(key)) is not None:
         return known
-    walk = _Walk(scrubber, budget)
     try:
         shown, contract = walk.pair(value, name, 0)
     except Exception:  # fails closed
         return {"name": name, "value": MARKER, "type": _type_of(value), "redacted": "error"}, MARKER, 80
     if kind is Node and value.form == OBJECT and type(shown) is dict:
         shown = {name: part for name, part in shown.items() if name != "__class__"}
-    entry: dict[str, Any] = {"name": name, "value": shown, "type": _type_of(value)}
+    entry = {"name": name, "value": shown, "type": _type_of(value)}
     _describe(entry, value)
     if walk.found:
         entry["redacted"] = ", ".join(dict.fromkeys(walk.found))
@@ -274,12 +286,13 @@ class _Walk:
         hidden = 0
         items = node.items or []
         rule = self._rule_of_pair(items)
+        words = self._budget.words
         for key, value in items:
             if self._left <= 0:
                 self._cuts += 1
                 break
             known_as = key if type(key) is str else ""
-            text = key if is_object else self._key(key, value)
+            text = key if is_object or (known_as in words and type(value) is not Node) else self._key(key, value)
             if text is None:
                 text = key_marker(hidden)
                 hidden += 1
@@ -325,7 +338,8 @@ class _Walk:
             return key if _is_word(key) else None
         if len(key) > MAX_STRING:
             return key[: MAX_STRING - 3] + "..." if (key := self._scrub(key, "")) != MARKER else None
-        if _is_word(key) and len(key) < 16:
+        if len(key) < 16 and _is_word(key):
+            self._budget.words.add(key)
             return key
         clean = self._scrub(key, "")
         return None if MARKER in clean else clean
