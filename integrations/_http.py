@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import phtrack
 from phtrack import _guard
 from phtrack.context.scope import NOTHING, change, scope_var
-from phtrack.contexts import tag_all
+from phtrack.contexts import carry, tag_all
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -211,42 +211,26 @@ def request_context(
 _SWITCHES = ("values", "mask_patterns", "ignore_patterns", "mask_url_credentials", "detect_secrets")
 
 
-class RequestContext:
+def open_request(
+    facts: RequestFacts,
+    options: HttpOptions,
+    *,
+    user_id: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> carry:
     """
     `request_context` that can be entered again, any number of times, by one piece of code after the other: for a body that is
     streamed when the application's function is long over.
 
-    *facts* are read once, when it is made. *fresh* cuts what surrounds it, but for the switches that say which values are shown.
+    *facts* are read now. *fresh* cuts what surrounds it, but for the switches that say which values are shown.
     """
-
-    __slots__ = ("_before", "_scope", "_token")
-
-    def __init__(
-        self,
-        facts: RequestFacts,
-        options: HttpOptions,
-        *,
-        user_id: Any = None,
-        extra: Mapping[str, Any] | None = None,
-        fresh: bool = False,
-    ) -> None:
-        outer = scope_var.get() if fresh else None
-        with phtrack.new_context(fresh=fresh, capture_exceptions=False, client=options.client, shared=True):
-            if outer is not None:
-                change(**{name: getattr(outer, name) for name in _SWITCHES})
-            enter_request(facts, options, user_id=user_id, extra=extra)
-            # A shared scope is changed in place, so that this one stays the request's.
-            self._scope = scope_var.get()
-
-    def __enter__(self) -> None:
-        self._before = scope_var.get()
-        self._token = scope_var.set(self._scope)
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            scope_var.reset(self._token)
-        except ValueError:  # left in another task or thread than entered
-            scope_var.set(self._before)
+    outer = scope_var.get() if fresh else None
+    with phtrack.new_context(fresh=fresh, capture_exceptions=False, client=options.client, shared=True):
+        if outer is not None:
+            change(**{name: getattr(outer, name) for name in _SWITCHES})
+        enter_request(facts, options, user_id=user_id, extra=extra)
+        return carry()
 
 
 def enter_request(

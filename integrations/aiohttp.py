@@ -20,10 +20,12 @@ from phtrack import _guard
 
 from . import _http
 from ._apps import once
-from ._http import HttpOptions, RequestContext, RequestFacts
+from ._http import HttpOptions, RequestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from phtrack.contexts import carry
 
     Undo = Callable[[], None]
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -138,7 +140,7 @@ class _Middleware:
             return await handler(request)
         request[KEY] = _Exchange()
         extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, request)
-        context = RequestContext(facts(request), self._options, extra=extra if isinstance(extra, Mapping) else None)
+        context = _http.open_request(facts(request), self._options, extra=extra if isinstance(extra, Mapping) else None)
         with context:
             try:
                 response = await handler(request)
@@ -154,7 +156,7 @@ class _Middleware:
     def _wanted(self, request: web.Request) -> bool:
         return self._filter is None or _http.answer_of("request_filter", self._filter, request) is not False
 
-    def _watch_body(self, response: web.Response, request: web.Request, context: RequestContext) -> None:
+    def _watch_body(self, response: web.Response, request: web.Request, context: carry) -> None:
         """A body that is read or made while it is sent: that happens when the handler and all middleware are long done."""
         write = response.write_eof
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from phtrack import _guard
 
 from . import _http
-from ._http import HttpOptions, RequestContext, RequestFacts
+from ._http import HttpOptions, RequestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from phtrack import Client
+    from phtrack.contexts import carry
 
     Environ = dict[str, Any]
     StartResponse = Callable[..., Any]
@@ -129,9 +130,9 @@ class PosthogWSGIMiddleware:
     def _wanted(self, environ: Environ) -> bool:
         return self._filter is None or _http.answer_of("request_filter", self._filter, environ) is not False
 
-    def _context(self, environ: Environ) -> RequestContext:
+    def _context(self, environ: Environ) -> carry:
         extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, environ)
-        return RequestContext(
+        return _http.open_request(
             facts(environ),
             self.options,
             user_id=environ.get("REMOTE_USER"),
@@ -180,7 +181,7 @@ class _Inside:
     __slots__ = ("_context", "_environ", "_exchange", "_middleware", "_outer")
 
     def __init__(
-        self, middleware: PosthogWSGIMiddleware, environ: Environ, exchange: Exchange, context: RequestContext | None
+        self, middleware: PosthogWSGIMiddleware, environ: Environ, exchange: Exchange, context: carry | None
     ) -> None:
         self._middleware = middleware
         self._environ = environ

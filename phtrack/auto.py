@@ -28,6 +28,7 @@ TRIGGERS: dict[str, str] = {
     "django_tasks": "django.tasks.signals",
     "drf": "rest_framework.views",
     "falcon": "falcon",
+    "falcon_asgi": "falcon.asgi",
     "fastapi": "fastapi",
     "flask": "flask",
     "graphql": "graphql",

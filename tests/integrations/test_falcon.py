@@ -12,6 +12,7 @@ import falcon
 import falcon.asgi
 import pytest
 from phtrack.integrations import falcon as integration
+from phtrack.integrations import falcon_asgi
 from websockets.sync.client import connect
 
 from .behaviours import (
@@ -217,9 +218,6 @@ class Falcon(Requests, Streams, Middlewares, Teardowns, Bodies):
     def install(self, app: Any, **options: Any) -> Callable[[], None]:
         return integration.install(app, **options)
 
-    def install_auto(self) -> Callable[[], None] | None:
-        return integration.install_auto()
-
     def test_a_server_error_that_is_raised_is_an_answer(self, watched: Watched) -> None:
         """`HTTPServiceUnavailable` is the application's decision."""
         with self.serving(watched) as base:
@@ -289,6 +287,9 @@ class TestWSGI(Falcon):
     def build(self, code: Code) -> Any:
         return wsgi_application(code)
 
+    def install_auto(self) -> Callable[[], None] | None:
+        return integration.install_auto()
+
     def run(self, app: Any) -> AbstractContextManager[str]:
         return serve_wsgi(app)
 
@@ -301,6 +302,9 @@ class TestASGI(Falcon, Backgrounds):
 
     def build(self, code: Code) -> Any:
         return asgi_application(code)
+
+    def install_auto(self) -> Callable[[], None] | None:
+        return falcon_asgi.install_auto()
 
     def run(self, app: Any) -> AbstractContextManager[str]:
         return serve_asgi(app)
