@@ -9,12 +9,12 @@ happens here as well.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, context, encode, steps
 from phtrack.errors import failure
 from phtrack.errors.boundary import CRASH, MANUAL, Boundary, overridden
+from phtrack.errors.caught import Caught, NotAnException, catch
 from phtrack.errors.pending import Draft, PendingException, add_properties, splice
 from phtrack.errors.report import Report, render
 from phtrack.errors.throttle import Buckets, Held, Throttle
@@ -38,28 +38,6 @@ if TYPE_CHECKING:
 
 _ROOM = 1_000
 """Bytes kept free below the event limit for what the protocol adds."""
-
-
-class Caught:
-    """One failure as it was handed in."""
-
-    __slots__ = ("exception", "made_up", "stack", "tail", "tb")
-
-    def __init__(
-        self, exception: BaseException, tb: TracebackType | None, stack: FrameType | None, made_up: bool
-    ) -> None:
-        self.exception = exception
-        self.tb = tb
-        self.tail = chain.tail_of(tb)
-        """The traceback's innermost entry: where it was raised."""
-        self.stack = stack
-        """The host's frame that called, when there is no traceback."""
-        self.made_up = made_up
-        """True when something else than an exception was handed in."""
-
-
-class NotAnException(Exception):
-    """Stands in for a value that is no exception; its type and text are the value's."""
 
 
 class Errors:
@@ -107,7 +85,7 @@ class Errors:
         Returns:
             The event's uuid, or None when nothing was admitted.
         """
-        caught = _catch(exception)
+        caught = catch(exception)
         if caught is None:
             _guard.say("warning", "capture_exception() without an exception, and none is being handled", every=60)
             return None
@@ -348,39 +326,7 @@ class Errors:
             self._buckets.reset_after_fork()
 
 
-# --- what was handed in --------------------------------------------------------------------------------------------
-
-
-def _catch(given: Any) -> Caught | None:
-    """What to capture, from any input (exceptions.md §4.2); None if there is nothing."""
-    if given is None:
-        given = sys.exc_info()
-        if given[1] is None:
-            return None
-    if type(given) is tuple and len(given) == 3 and chain.isinstance_static(given[1], BaseException):
-        tb = given[2]
-        return _caught(given[1], tb if type(tb).__name__ == "traceback" else chain.traceback_of(given[1]))
-    if chain.isinstance_static(given, BaseException):
-        return _caught(given, chain.traceback_of(given))
-    if type(given) is tuple and given == (None, None, None):
-        return None
-    stack = snapshot.caller_of_phtrack()
-    kind = given if isinstance(given, type) else type(given)
-    return Caught(NotAnException(chain.type_name(kind), _said_by(given)), None, stack, True)
-
-
-def _caught(exception: BaseException, tb: TracebackType | None) -> Caught:
-    return Caught(exception, tb, snapshot.caller_of_phtrack() if tb is None else None, False)
-
-
-def _said_by(value: Any) -> str:
-    """The text of a value that is no exception, bounded."""
-    if isinstance(value, type):
-        return chain.type_name(value)
-    try:
-        return chain.exact_text(str(value))[: chain.MAX_TEXT]
-    except (Exception, SystemExit, GeneratorExit):
-        return "<broken repr>"
+# --- what the caller says --------------------------------------------------------------------------------------------
 
 
 def _allowed(properties: Any, fingerprint: Any) -> tuple[dict[str, Any], Any]:
