@@ -2,6 +2,7 @@
 #
 #   make demo [ONCE=1]      a shop that breaks in instructive ways, and the page that shows how
 #   make test [ARGS=...]    the whole suite; ARGS go to pytest, e.g. ARGS="tests/frames -x"
+#   make soak [ARGS=MINUTES]  delivery against a server that comes and goes, ten minutes
 #   make lint               ruff, mypy, pyright
 #   make versions [ARGS=..] the integrations with the oldest supported versions of their frameworks
 #   make bench [ARGS=...]   phtrack beside posthog and sentry-sdk; ARGS name benchmarks, e.g. ARGS=core
@@ -17,13 +18,16 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: demo test lint versions bench measure wheel clean python
+.PHONY: demo test soak lint versions bench measure wheel clean python
 
 demo: $(VENV)/.demo
 	@$(RUN) -m phtrack demo $(if $(ONCE),--once)
 
 test: $(VENV)/.dev
 	@$(RUN) -m pytest $(ARGS)
+
+soak: $(VENV)/.dev
+	@$(RUN) -m tests.soak $(ARGS)
 
 lint: $(VENV)/.lint
 	$(RUN) -m ruff check .

@@ -77,7 +77,7 @@ def new_session(
     """
     A session with our agent and sockets.
 
-    Proxies and certificates are taken as `requests` does: the arguments here, else `HTTPS_PROXY`, `REQUESTS_CA_BUNDLE` and
+    Proxies and certificates are taken as `requests` takes the arguments of a request: those here, else `HTTPS_PROXY`, `REQUESTS_CA_BUNDLE` and
     their kin. Redirects are followed within one origin only; one that leads elsewhere is returned as the answer.
 
     Args:
@@ -87,6 +87,12 @@ def new_session(
     from requests.adapters import HTTPAdapter
 
     class Session(requests.Session):
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            # `requests` lets the environment win over what was set on a session; only arguments of a request win over both.
+            if verify is None and self.verify is not True:
+                verify = self.verify
+            return super().merge_environment_settings(url, {**self.proxies, **(proxies or {})}, stream, verify, cert)
+
         def get_redirect_target(self, resp: requests.Response) -> str | None:
             target: str | None = super().get_redirect_target(resp)
             if target is not None and not _same_origin(str(resp.url), target):
@@ -98,6 +104,11 @@ def new_session(
             if _socket_options is not None:
                 kwargs["socket_options"] = _socket_options
             return super().init_poolmanager(*args, **kwargs)
+
+        def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+            if _socket_options is not None:
+                kwargs["socket_options"] = _socket_options
+            return super().proxy_manager_for(proxy, **kwargs)
 
     session = Session()
     session.headers.clear()
@@ -117,7 +128,7 @@ def _same_origin(url: str, target: str) -> bool:
     """True when *target*, perhaps relative, stays on the scheme, host and port of *url*, or goes up to https there."""
     here, there = urlsplit(url), urlsplit(target)
     if not there.netloc:
-        return True
+        return there.scheme in ("", here.scheme)
     if (here.hostname or "") != (there.hostname or ""):
         return False
     scheme = there.scheme or here.scheme

@@ -216,6 +216,9 @@ class Worker:
         sender = self._sender
         with _guard.quiet(), sender.working(self):
             try:
+                # The capture call that started us waits for a sign of life, and then for the interpreter's lock: let it go first,
+                # or it waits for a slice of the imports to come.
+                self._wake.acquire(True, 0.002)
                 with self.at_work:
                     sender.transport.prepare()
             except Exception as error:

@@ -68,7 +68,7 @@ FAULTS = [
     Fault("400", lambda: [400], "lost"),
     Fault("401", lambda: [401], "lost"),
     Fault("408", lambda: [408], "delivered"),
-    Fault("413 until it fits", lambda: [413, 413, 413], "delivered"),
+    Fault("413 until it fits", lambda: [], "delivered", always=lambda request: 413 if len(request.events) > 3 else 200),
     Fault("429, seconds", lambda: [Answer(429, {"Retry-After": "2"})], "delivered"),
     Fault("429, date", lambda: [Answer(429, {"Retry-After": _date(3)})], "delivered"),
     Fault("500, then 200", lambda: [500], "delivered"),

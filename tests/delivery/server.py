@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -74,13 +75,16 @@ class Request:
 class Server:
     """Listens on 127.0.0.1; see the module."""
 
-    def __init__(self, *script: Any, always: Any = 200, port: int = 0) -> None:
+    def __init__(
+        self, *script: Any, always: Any = 200, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script: deque[Any] = deque(script)
         self.always = always
         """The answer when the script is used up; may be a function of the `Request`."""
         self.requests: list[Request] = []
         self.connections = 0
         self._port = port
+        self._tls = tls
         self._news = threading.Condition()
         self._released = threading.Event()
         self._open: set[socket.socket] = set()
@@ -123,7 +127,7 @@ class Server:
     @property
     def url(self) -> str:
         """The address to use as host."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     # --- what arrived ---
 
@@ -161,6 +165,9 @@ class Server:
     def _serve(self, connection: socket.socket) -> None:
         buffer = b""
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.add(connection)
             while True:
                 while b"\r\n\r\n" not in buffer:
                     data = connection.recv(65536)
