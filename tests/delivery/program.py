@@ -14,6 +14,20 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
+GUARD = """
+def _guard_of_the_test(parent):
+    import os, signal, sys
+    if sys.platform == "linux":
+        import ctypes
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)  # it is gone already
+    signal.alarm(120)
+    os.register_at_fork(after_in_child=lambda: signal.alarm(120))  # a child inherits neither
+_guard_of_the_test({parent})
+"""
+"""Runs first in each program: it dies with its test, and what it forked two minutes later at most, also when that is interrupted."""
+
 PRELUDE = """
 import os, signal, sys, threading, time
 from uuid import uuid4
@@ -49,7 +63,7 @@ def start(
     source: str, url: str, *, python: tuple[str, ...] = (), prelude: str = PRELUDE, **env: str
 ) -> subprocess.Popen[str]:
     """Start *source* with `make()` and `event()` at hand."""
-    code = prelude.format(root=str(ROOT), url=url) + textwrap.dedent(source)
+    code = GUARD.format(parent=os.getpid()) + prelude.format(root=str(ROOT), url=url) + textwrap.dedent(source)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST"))}
     return subprocess.Popen(
         [sys.executable, *python, "-c", code],

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.delivery import fault_matrix
 
+EXIT_HANG = 5.0
+"""Seconds. The exit takes one; all run at once here, and the script measures against 1.5."""
+
 
 def test_every_fault_ends_as_it_should() -> None:
     """Delivered, lost and counted, or on disk; never twice; the counters add up; nothing hangs."""
@@ -18,4 +21,5 @@ def test_every_fault_ends_as_it_should() -> None:
         if (problem := fault_matrix.judge(fault, outcome, spool=spool)) is not None
     }
     assert wrong == {}
-    assert max(outcome.exit_s for outcome in outcomes) < 10  # a hang-guard; the script measures
+    slow = {fault.name: outcome.exit_s for (fault, _), outcome in zip(cases, outcomes) if outcome.exit_s > EXIT_HANG}
+    assert slow == {}
