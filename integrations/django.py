@@ -26,7 +26,6 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.core.handlers.base import BaseHandler
 from django.core.signals import got_request_exception
 from django.http import HttpRequest, UnreadablePostError
-from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
 import phtrack
@@ -34,12 +33,23 @@ from phtrack import _guard
 from phtrack.contexts import carry
 
 from . import _django_close, _http
-from ._http import HttpOptions, RequestFacts
+from ._django_request import (
+    Unseen,
+    User,
+    answer_to,
+    described,
+    evaluated,
+    facts,
+    function_named,
+    header_of,
+    note_body,
+    options_from_settings,
+    route_of,
+    said,
+)
+from ._http import HttpOptions
 
 SOURCE = "django.middleware"
-
-User = tuple[str | None, str | None]
-"""(id, e-mail address) of the logged-in user; None for nobody."""
 
 
 class PosthogContextMiddleware:
@@ -72,9 +82,9 @@ class PosthogContextMiddleware:
 
     def _configure(self) -> None:
         self.options = options_from_settings()
-        self.request_filter = _function("POSTHOG_MW_REQUEST_FILTER")
-        self.extra_properties = _function("POSTHOG_MW_EXTRA_PROPERTIES", "POSTHOG_MW_EXTRA_TAGS")
-        self.properties_map = _function("POSTHOG_MW_PROPERTIES_MAP", "POSTHOG_MW_TAG_MAP")
+        self.request_filter = function_named("POSTHOG_MW_REQUEST_FILTER")
+        self.extra_properties = function_named("POSTHOG_MW_EXTRA_PROPERTIES", "POSTHOG_MW_EXTRA_TAGS")
+        self.properties_map = function_named("POSTHOG_MW_PROPERTIES_MAP", "POSTHOG_MW_TAG_MAP")
 
     def __call__(self, request: HttpRequest) -> Any:
         """The response, which is the application's own."""
@@ -129,10 +139,10 @@ class PosthogContextMiddleware:
         visit = getattr(request, _KEY, None)
         if self.options.capture_email and isinstance(visit, Visit) and visit.user[1] is not None:
             found["email"] = visit.user[1]
-        extra = _ask("POSTHOG_MW_EXTRA_PROPERTIES", self.extra_properties, request)
+        extra = answer_to("POSTHOG_MW_EXTRA_PROPERTIES", self.extra_properties, request)
         if isinstance(extra, Mapping):
             found.update(extra)
-        mapped = _ask("POSTHOG_MW_PROPERTIES_MAP", self.properties_map, found)
+        mapped = answer_to("POSTHOG_MW_PROPERTIES_MAP", self.properties_map, found)
         return dict(mapped) if isinstance(mapped, Mapping) else found
 
     def extract_tags(self, request: HttpRequest) -> dict[str, Any]:
@@ -141,7 +151,7 @@ class PosthogContextMiddleware:
 
     def extract_request_user(self, request: HttpRequest) -> User:
         """(id, e-mail address) of the logged-in user."""
-        return _described(getattr(request, "user", None))
+        return described(getattr(request, "user", None))
 
     async def aextract_properties(self, request: HttpRequest) -> dict[str, Any]:
         """`extract_properties` in an asynchronous request; what needs the database runs in a thread."""
@@ -158,8 +168,8 @@ class PosthogContextMiddleware:
         """`extract_request_user` in an asynchronous request."""
         ask = getattr(request, "auser", None)
         if ask is not None:
-            return _described(await ask())
-        if _evaluated(getattr(request, "user", None)):
+            return described(await ask())
+        if evaluated(getattr(request, "user", None)):
             return self.extract_request_user(request)
         return await sync_to_async(self.extract_request_user)(request)
 
@@ -169,7 +179,9 @@ class PosthogContextMiddleware:
         """A new visit; None where another instance of ours has the request, or the filter says no."""
         if hasattr(request, _KEY):
             return None
-        wanted = self.request_filter is None or _ask("POSTHOG_MW_REQUEST_FILTER", self.request_filter, request, True)
+        wanted = self.request_filter is None or answer_to(
+            "POSTHOG_MW_REQUEST_FILTER", self.request_filter, request, True
+        )
         visit = Visit(self, request) if wanted else None
         setattr(request, _KEY, visit)
         return visit
@@ -181,7 +193,7 @@ class PosthogContextMiddleware:
             self._identify(visit)
             _http.tell(self.extract_tags(request))
         except Exception as error:
-            _said("reading a Django request", error)
+            said("reading a Django request", error)
 
     async def _aenter(self, visit: Visit, request: HttpRequest) -> None:
         try:
@@ -190,7 +202,7 @@ class PosthogContextMiddleware:
             self._identify(visit)
             _http.tell(await self.aextract_tags(request))
         except Exception as error:
-            _said("reading a Django request", error)
+            said("reading a Django request", error)
 
     def _identify(self, visit: Visit) -> None:
         who = _http.distinct_id_for(visit.header_id, visit.user[0], self.options)
@@ -220,7 +232,7 @@ class Visit:
         self.user: User = (None, None)
         self.asked = False
         wanted = middleware.options.capture_tracing_headers
-        self.header_id, self.session_id = _http.tracing_ids(_header_of(request)) if wanted else (None, None)
+        self.header_id, self.session_id = _http.tracing_ids(header_of(request)) if wanted else (None, None)
 
     def __reduce__(self) -> Any:
         return (str, ("phtrack",))  # a request that is pickled leaves us behind
@@ -235,11 +247,11 @@ class Visit:
         if not hasattr(request, "user"):
             return False
         self.asked = True
-        with _Unseen(request):
+        with Unseen(request):
             try:
                 self.user = extract(request)
             except Exception as error:
-                _said("extract_request_user", error)
+                said("extract_request_user", error)
         return True
 
     async def aask_user(self, request: HttpRequest, extract: Callable[[HttpRequest], Awaitable[User]]) -> bool:
@@ -247,11 +259,11 @@ class Visit:
         if not hasattr(request, "user"):
             return False
         self.asked = True
-        with _Unseen(request):
+        with Unseen(request):
             try:
                 self.user = await extract(request)
             except Exception as error:
-                _said("aextract_request_user", error)
+                said("aextract_request_user", error)
         return True
 
     def capture(self, request: HttpRequest, error: BaseException, status: int, traceback: Any = None) -> None:
@@ -262,11 +274,11 @@ class Visit:
             if phtrack.get_context_distinct_id() is None:
                 # Somebody may have logged in meanwhile: a login view, or an API's token.
                 user = request.__dict__.get("user")
-                who = _described(user)[0] if user is not None and _evaluated(user) else None
+                who = described(user)[0] if user is not None and evaluated(user) else None
                 if who is not None:
                     phtrack.identify_context(who)
             if self.middleware.options.capture_body:
-                _note_body(request)
+                note_body(request)
             what: Any = error if traceback is None else (type(error), error, traceback)
             _http.capture(what, self.middleware.options, source=SOURCE, status=status, route=route_of(request))
 
@@ -314,24 +326,6 @@ _KEY = "_phtrack"
 """Where a request holds its `Visit`; None when the filter said no."""
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def options_from_settings(**changes: Any) -> HttpOptions:
-    """What `POSTHOG_MW_*` say, with *changes*; malformed values are as if not given."""
-    wanted = getattr(settings, "POSTHOG_MW_CAPTURE_EXCEPTIONS", True)
-    more = getattr(settings, "POSTHOG_MW_HTTP", {})
-    options = HttpOptions(
-        client=getattr(settings, "POSTHOG_MW_CLIENT", None),
-        capture_exceptions=wanted if wanted is None or isinstance(wanted, bool) else True,
-        capture_tracing_headers=_http.headers_wanted(
-            getattr(settings, "POSTHOG_MW_CAPTURE_TRACING_HEADERS", None),
-            getattr(settings, "POSTHOG_MW_TRUST_TRACING_HEADERS", None),
-        ),
-    )
-    return replace(options, **{**more, **changes})
-
-
 def options_of(request: Any, **changes: Any) -> HttpOptions:
     """The options in force for *request*: its middleware's, else the settings', with *changes*."""
     visit = getattr(request, _KEY, None)
@@ -344,107 +338,7 @@ def passes_filter(request: HttpRequest) -> bool:
     """False for a request that `POSTHOG_MW_REQUEST_FILTER` leaves alone."""
     if hasattr(request, _KEY):
         return isinstance(getattr(request, _KEY), Visit)
-    return bool(_ask("POSTHOG_MW_REQUEST_FILTER", _function("POSTHOG_MW_REQUEST_FILTER"), request, True))
-
-
-def _function(*names: str) -> Any:
-    """The function that the first of these settings holds; None where there is none."""
-    return next((found for name in names if callable(found := getattr(settings, name, None))), None)
-
-
-def _ask(what: str, ask: Any, about: Any, otherwise: Any = None) -> Any:
-    """What a user's callback says; *otherwise* if there is none, or it raises."""
-    if ask is None:
-        return otherwise
-    try:
-        return ask(about)
-    except SynchronousOnlyOperation:
-        raise  # asked again in a thread
-    except Exception as error:
-        _said(what, error)
-        return otherwise
-
-
-def _said(what: str, error: Exception) -> None:
-    _guard.say("warning", "%s raised %s; the request goes on without it", what, type(error).__name__, every=60)
-
-
-def route_of(request: Any) -> str | None:
-    """The route's pattern as Django writes it (`orders/<int:id>`), once the address was resolved."""
-    return getattr(getattr(request, "resolver_match", None), "route", None) or None
-
-
-def facts(request: HttpRequest) -> RequestFacts:
-    """The facts of a Django request."""
-    return RequestFacts(
-        method=request.method,
-        url=_url(request),
-        path=request.path,
-        get_header=_header_of(request),
-        peer=request.META.get("REMOTE_ADDR"),
-    )
-
-
-def _url(request: HttpRequest) -> str | None:
-    try:
-        return f"{request.scheme}://{request.get_host()}{request.path}"
-    except Exception:  # a Host header that Django refuses
-        return None
-
-
-def _header_of(request: HttpRequest) -> Callable[[str], Any]:
-    meta = request.META
-    # With ASGI Django joins repeated headers; of an id the first one counts.
-    headers = getattr(request, "scope", {}).get("headers") or ()
-
-    def get_header(name: str) -> Any:
-        if headers:
-            wanted = name.encode()
-            return next((value for key, value in headers if key.lower() == wanted and _http.clean_text(value)), None)
-        name = name.upper().replace("-", "_")
-        return meta.get(name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}")
-
-    return get_header
-
-
-class _Unseen:
-    """While inside, a look at the session is not the application's: it must not add `Vary: Cookie` to the response."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self._session: Any = getattr(request, "session", None)
-
-    def __enter__(self) -> None:
-        self._accessed = getattr(self._session, "accessed", None)
-
-    def __exit__(self, *_: object) -> None:
-        if self._accessed is False and not self._session.modified:
-            self._session.accessed = False
-
-
-def _evaluated(user: Any) -> bool:
-    """False for a lazy user that nobody has looked at."""
-    return not isinstance(user, LazyObject) or user.__dict__.get("_wrapped", empty) is not empty
-
-
-def _described(user: Any) -> User:
-    """(id, e-mail address) of a user object; nothing of an anonymous one."""
-    known = getattr(user, "is_authenticated", False)
-    if not (known() if callable(known) else known):
-        return None, None
-    key = getattr(user, "pk", None)
-    email = getattr(user, "email", None)
-    return (None if key is None else str(key)), (email if isinstance(email, str) and email else None)
-
-
-def _note_body(request: HttpRequest) -> None:
-    """What the application has read of the body already; nothing is read for it."""
-    read = request.__dict__
-    form = read.get("_post")
-    _http.note_body(
-        form={name: form.getlist(name) for name in form} if form else None,
-        raw=read.get("_body"),
-        content_type=request.META.get("CONTENT_TYPE"),
-    )
+    return bool(answer_to("POSTHOG_MW_REQUEST_FILTER", function_named("POSTHOG_MW_REQUEST_FILTER"), request, True))
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from phtrack import _guard
 
 from . import _http
 from . import django as _django
+from ._django_request import route_of
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -81,7 +82,7 @@ def create_exception_handler(
         )
         if not _http.captures(options):
             return
-        _http.capture(exc, options, source=SOURCE, handled=True, status=status, route=_django.route_of(request))
+        _http.capture(exc, options, source=SOURCE, handled=True, status=status, route=route_of(request))
 
     handle.__phtrack__ = True  # type: ignore[attr-defined]
     return handle
