@@ -89,7 +89,7 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
         return undo
     from functools import wraps
 
-    ours = wraps(original)(make(original))
+    ours: Any = wraps(original)(make(original))
 
     def put_back() -> None:
         if owner.__dict__.get(name) is ours:

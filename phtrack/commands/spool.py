@@ -6,14 +6,17 @@ Reading takes no lock, so that it works beside the program that writes. What is 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from phtrack.delivery import segment
 from phtrack.delivery.spool import Entry, entries_of, project_of
+
+if TYPE_CHECKING:
+    import argparse
 
 SUMMARY = "events that wait on disk: list, print, send, or remove them"
 
@@ -22,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the action, the directory, and for `send` where to."""
     parser.add_argument("action", choices=["ls", "cat", "send", "clear"], help="what to do with them")
     parser.add_argument("directory", help="the spool_dir of the client")
-    parser.add_argument("--key", default=os.environ.get("POSTHOG_API_KEY"), help="send: the project's key ($POSTHOG_API_KEY)")
+    parser.add_argument(
+        "--key", default=os.environ.get("POSTHOG_API_KEY"), help="send: the project's key ($POSTHOG_API_KEY)"
+    )
     parser.add_argument("--host", default=os.environ.get("POSTHOG_HOST"), help="send: the server ($POSTHOG_HOST)")
     parser.add_argument("--timeout", type=float, default=60.0, help="send: seconds to try (60)")
 

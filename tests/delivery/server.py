@@ -75,9 +75,7 @@ class Request:
 class Server:
     """Listens on 127.0.0.1; see the module."""
 
-    def __init__(
-        self, *script: Any, always: Any = 200, port: int = 0, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, *script: Any, always: Any = 200, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.script: deque[Any] = deque(script)
         self.always = always
         """The answer when the script is used up; may be a function of the `Request`."""

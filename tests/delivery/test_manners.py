@@ -34,7 +34,7 @@ class Proxy:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -181,9 +181,7 @@ def test_sessions_follow_redirects_at_home_only() -> None:
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
-def test_events_go_through_a_proxy(
-    how: str, make: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_events_go_through_a_proxy(how: str, make: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch) -> None:
     """`proxies=` and HTTP_PROXY, as requests takes them; the connection to the proxy is kept."""
     with Server() as server, Proxy() as proxy:
         options = {}
