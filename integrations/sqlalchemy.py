@@ -20,7 +20,11 @@ def install() -> Callable[[], None]:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    listeners: dict[str, Any] = {"before_cursor_execute": _before, "after_cursor_execute": _after, "handle_error": _failed}
+    listeners: dict[str, Any] = {
+        "before_cursor_execute": _before,
+        "after_cursor_execute": _after,
+        "handle_error": _failed,
+    }
     for name, listener in listeners.items():
         event.listen(Engine, name, listener)
 

@@ -99,7 +99,9 @@ def main(minutes: float) -> int:
     growth = max(warm[-max(1, len(warm) // 5) :]) - max(warm[: max(1, len(warm) // 5)])
     print(f"flushed: {flushed}; taken by the server: {server.taken}; capture() answered with an id: {sum(answered)}")
     print(", ".join(f"{kind} {many}" for kind, many in total.items()))
-    print(f"memory after the warm-up: {max(warm[: max(1, len(warm) // 5)]) / 1e6:.1f} MB, growth {growth / 1e6:+.1f} MB")
+    print(
+        f"memory after the warm-up: {max(warm[: max(1, len(warm) // 5)]) / 1e6:.1f} MB, growth {growth / 1e6:+.1f} MB"
+    )
     problems = []
     if total["admitted"] + total["recovered"] != total["delivered"] + total["spooled"] + total["dropped"]:
         problems.append("the counters don't add up")
