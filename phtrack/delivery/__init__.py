@@ -237,9 +237,21 @@ class Delivery:
         if not self._ready and not native.is_shutting_down():
             return  # a forked child that captured nothing; its parent's events are its parent's
         self._report.level = "debug"
+        self._warm_up()
         for sender in self._each():
             sender.last_seconds = self._options.shutdown_timeout / 2
         self.close(self._options.shutdown_timeout)
+
+    def _warm_up(self) -> None:
+        """
+        Load what the first request and the first rendering need, before the time for them begins: a program that crashes at
+        its start has loaded none of it, and on a slow machine that alone takes longer than the exit may wait for a server.
+        """
+        if any(sender.waiting() for sender in self._each()):
+            with _guard.shield("preparing the exit"), _guard.quiet():
+                self._transport.prepare()
+                for sender in self._each():
+                    sender.seal_one()
 
     @property
     def shutdown_timeout(self) -> float:

@@ -611,6 +611,18 @@ class Sender:
 
     # --- closing ---------------------------------------------------------------------------------------------------
 
+    def waiting(self) -> bool:
+        """True while events are queued."""
+        with self.lock:
+            return any(queue.envelopes for queue in self._queues)
+
+    def seal_one(self) -> None:
+        """Make the bytes of the first event that waits, for the sake of what that loads."""
+        with self.lock:
+            first = next((queue.envelopes[0] for queue in self._queues if queue.envelopes), None)
+        if first is not None:
+            first.seal()
+
     def close_begin(self, deadline: float | None) -> None:
         """Take nothing more in, and make everything due: once more also what only waits for our own back-off."""
         with self.lock:
