@@ -142,6 +142,30 @@ def django(subject: str, sink: str) -> Request:
     return wsgi(WSGIHandler())
 
 
+def flask(subject: str, sink: str) -> Request:
+    """Flask, by a WSGI call."""
+    if subject == "phtrack":
+        import phtrack
+
+        phtrack.init("k", host=sink)  # turns the integration on when Flask is imported below
+    elif subject == "sentry":
+        subjects.make("sentry", sink)
+    from flask import Flask, jsonify
+
+    app = Flask("shop")
+
+    @app.get("/orders/<int:number>")
+    def order(number: int) -> Any:
+        return jsonify({"order": number})
+
+    if subject == "posthog":
+        import posthog
+        from posthog.integrations.flask import PosthogFlaskIntegration
+
+        PosthogFlaskIntegration(app, client=posthog.Posthog("k", host=sink))
+    return wsgi(app)
+
+
 def wsgi(app: Any) -> Request:
     """Requests to a WSGI application."""
     environ = {
@@ -175,7 +199,7 @@ def wsgi(app: Any) -> Request:
     return request
 
 
-FRAMEWORKS: dict[str, Callable[[str, str], Request]] = {"Django": django, "FastAPI": fastapi}
+FRAMEWORKS: dict[str, Callable[[str, str], Request]] = {"Django": django, "FastAPI": fastapi, "Flask": flask}
 
 
 def block(request: Request) -> float:

@@ -44,6 +44,7 @@ OLDEST = {
         ("fastapi==0.110.*", "starlette==0.37.*", "uvicorn>=0.27", "websockets>=13"),
         ("test_asgi.py", "test_fastapi.py", "test_starlette.py"),
     ),
+    "flask": Old(("flask[async]==2.3.*", "werkzeug==2.3.*"), ("test_flask.py",)),
 }
 
 
