@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,7 @@ class Store:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA busy_timeout = 10000")
         self._check_owner()
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._switch_to_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self._writing() as db:  # Two processes may come here at once; the second finds the work done.
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -182,6 +183,18 @@ class Store:
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _switch_to_wal(self) -> None:
+        """SQLite's busy timeout doesn't cover this switch, which fails at once while another process makes it."""
+        give_up = time.monotonic() + 10.0
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
 
     def _check_owner(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

@@ -103,6 +103,7 @@ def test_sqlalchemy_statements_are_steps(client: phtrack.Posthog) -> None:
     assert first["ms"] >= 0
     assert second["error"] == "OperationalError"
     assert steps(client, work) == []
+    engine.dispose()
 
 
 # --- psycopg ---------------------------------------------------------------------------------------------------------
