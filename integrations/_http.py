@@ -106,7 +106,7 @@ class RequestFacts:
     """With scheme and host, or a function that makes it; a query string is cut off."""
     path: Any = None
     route: Any = None
-    """The route's pattern, e.g. `/orders/<int:id>`."""
+    """The route's pattern, e.g. `/orders/<int:id>`, or a function that knows it by the time it is asked."""
     get_header: GetHeader = field(default=lambda name: None)
     peer: Any = None
     """The address of the other end of the connection."""
@@ -120,7 +120,7 @@ class RequestFacts:
             "$current_url": clean_text(_without_query(self.url() if callable(self.url) else self.url), MAX_PATH),
             "$request_method": clean_text(self.method, MAX_METHOD),
             "$request_path": clean_text(_without_query(self.path), MAX_PATH),
-            "$request_route": clean_text(self.route, MAX_PATH),
+            "$request_route": clean_text(self.route() if callable(self.route) else self.route, MAX_PATH),
             "$ip": self._address(options),
             "$user_agent": agent,
             "$raw_user_agent": agent,
@@ -264,6 +264,11 @@ class _RequestTags(Mapping[str, Any]):
         self._about: tuple[Any, ...] | None = (before, facts, options, extra)
         self._tags: dict[str, Any] = {}
 
+    @property
+    def finds_route(self) -> bool:
+        """True while nobody has asked, if the facts will know the route by then."""
+        return self._about is not None and callable(self._about[1].route)
+
     def read(self) -> dict[str, Any]:
         """All tags, as a dict."""
         about = self._about
@@ -289,6 +294,13 @@ class _RequestTags(Mapping[str, Any]):
 def forget_request() -> None:
     """Take ids and tags out of the current context again: the application wants this request left alone."""
     change(distinct_id=None, session_id=None, tags=NOTHING)
+
+
+def tell_route(route: Any) -> None:
+    """Add the route's pattern to the current context; tags that nobody has read yet find it by themselves (`RequestFacts.route`)."""
+    scope = scope_var.get()
+    if scope is None or not (isinstance(scope.tags, _RequestTags) and scope.tags.finds_route):
+        tell({"$request_route": clean_text(route, MAX_PATH)})
 
 
 def tell(tags: Mapping[str, Any]) -> None:

@@ -90,8 +90,10 @@ class _RoutePlugin:
 
         def told(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            if KEY in request.environ:
-                _http.tell({"$request_route": rule})
+            exchange = request.environ.get(KEY)
+            if exchange is not None:
+                exchange.route = rule
+                _http.tell_route(rule)
             return callback(*args, **kwargs)
 
         return told

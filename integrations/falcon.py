@@ -93,7 +93,7 @@ class Middleware:
         exchange = self._around.exchange(req)
         if exchange is not None:
             exchange.route = req.uri_template
-            _http.tell({"$request_route": req.uri_template})
+            _http.tell_route(req.uri_template)
 
 
 def _note_media(req: Any) -> None:

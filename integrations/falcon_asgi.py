@@ -88,7 +88,7 @@ class Middleware:
         exchange = self._around.exchange(req)
         if exchange is not None:
             exchange.route = req.uri_template
-            _http.tell({"$request_route": req.uri_template})
+            _http.tell_route(req.uri_template)
 
     async def process_resource(self, req: Any, resp: Any, resource: Any, params: Any) -> None:
         """Falcon knows the route."""

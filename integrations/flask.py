@@ -25,7 +25,7 @@ from phtrack import _guard
 from . import _http
 from ._apps import each_app, once
 from ._click import watch_commands
-from .wsgi import KEY, Exchange, PosthogWSGIMiddleware, facts
+from .wsgi import KEY, Exchange, Facts, PosthogWSGIMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,10 +202,10 @@ class _Watched(PosthogWSGIMiddleware):
 
     def begins(self) -> None:
         """Flask knows its request: ask whether it is wanted, and tell the route and who is logged in."""
-        exchange = request.environ.get(KEY)
+        flask_request = request._get_current_object()  # type: ignore[attr-defined]
+        exchange = flask_request.environ.get(KEY)
         if exchange is None:
             return
-        flask_request = request._get_current_object()  # type: ignore[attr-defined]
         if self._request_filter is not None:
             if _http.answer_of("request_filter", self._request_filter, flask_request) is False:
                 exchange.off = True
@@ -213,15 +213,16 @@ class _Watched(PosthogWSGIMiddleware):
                 return
         tags: dict[str, Any] = {}
         if flask_request.url_rule is not None:
-            exchange.route = tags["$request_route"] = flask_request.url_rule.rule
+            exchange.route = flask_request.url_rule.rule
+            _http.tell_route(exchange.route)
         if "werkzeug.proxy_fix.orig" in flask_request.environ:  # the addresses are those behind the proxy now
-            tags.update(facts(flask_request.environ).tags(self.options))
+            tags.update(Facts(flask_request.environ, self.options).tags(self.options))
         if self._extra_properties is not None:
             extra = _http.answer_of("extra_properties", self._extra_properties, flask_request)
             tags.update(extra if isinstance(extra, Mapping) else {})
         if tags:
             _http.tell(tags)
-        user = _logged_in(flask_request)
+        user = _logged_in()
         if user is not None and (self.options.prefer_authenticated_user or phtrack.get_context_distinct_id() is None):
             phtrack.identify_context(user)
 
@@ -243,7 +244,7 @@ class _Watched(PosthogWSGIMiddleware):
             _http.note_raw_body(raw, environ.get("CONTENT_TYPE"))
 
 
-def _logged_in(flask_request: Request) -> str | None:
+def _logged_in() -> str | None:
     """
     The user's id that Flask-Login keeps in the session; None without it.
 

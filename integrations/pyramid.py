@@ -92,7 +92,7 @@ def _on_route(event: Any) -> None:
     route = getattr(event.request, "matched_route", None)
     if exchange is not None and route is not None:
         exchange.route = route.pattern
-        _http.tell({"$request_route": route.pattern})
+        _http.tell_route(route.pattern)
 
 
 class _Policy(PosthogWSGIMiddleware):

@@ -12,6 +12,7 @@ unchanged: bodies are wrapped only if iterating over them runs code of the appli
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard
@@ -46,11 +47,11 @@ _DISCONNECTS = frozenset(
 class Exchange:
     """What is known of one request while it runs."""
 
-    __slots__ = ("error", "gone", "off", "request", "route", "sent", "status")
+    __slots__ = ("error", "gone", "off", "request", "route", "sent", "status_line")
 
     def __init__(self) -> None:
-        self.status: int | None = None
-        """The status that the application has decided on."""
+        self.status_line: Any = None
+        """The status that the application has decided on, as it says it."""
         self.sent = False
         """True once the status is on its way; before that, the server can still answer an error with a 500."""
         self.route: Any = None
@@ -63,6 +64,14 @@ class Exchange:
         """What the framework says that it is about to answer; with which status, is seen when the response begins."""
         self.off = False
         """True if the application wants this request left alone."""
+
+    @property
+    def status(self) -> int | None:
+        """The status that the application has decided on."""
+        try:
+            return int(self.status_line[:3])
+        except (TypeError, ValueError):
+            return None
 
 
 class PosthogWSGIMiddleware:
@@ -116,11 +125,13 @@ class PosthogWSGIMiddleware:
             return self.app(environ, start_response)
         exchange = Exchange()
         # Middleware inside of middleware: one request has one context, so that what is set inside is seen outside.
-        inside = _Inside(self, environ, exchange, None if KEY in environ else self._context(environ))
+        inside = _Inside(self, environ, exchange, None if KEY in environ else self._context(environ, exchange))
 
         def start(status: str, headers: Any, *exc_info: Any, **named: Any) -> Any:
-            with _guard.shield("looking at a WSGI response"):
-                self._answers(environ, exchange, status, exc_info)
+            exchange.status_line = status
+            if exchange.error is not None or exc_info:
+                with _guard.shield("looking at a WSGI response"):
+                    self._answers(environ, exchange, exc_info)
             return _noting(start_response(status, headers, *exc_info, **named), exchange)
 
         with inside:
@@ -130,22 +141,21 @@ class PosthogWSGIMiddleware:
     def _wanted(self, environ: Environ) -> bool:
         return self._filter is None or _http.answer_of("request_filter", self._filter, environ) is not False
 
-    def _context(self, environ: Environ) -> carry:
+    def _context(self, environ: Environ, exchange: Exchange) -> carry:
         extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, environ)
         return _http.open_request(
-            facts(environ),
+            Facts(environ, self.options, exchange),
             self.options,
             user_id=environ.get("REMOTE_USER"),
             extra=extra if isinstance(extra, Mapping) else None,
             fresh=self.fresh,
         )
 
-    def _answers(self, environ: Environ, exchange: Exchange, status: Any, exc_info: Any) -> None:
-        """The response begins: note the status, and capture what a server error is the answer to."""
-        exchange.status = int(status[:3])
+    def _answers(self, environ: Environ, exchange: Exchange, exc_info: Any) -> None:
+        """The response begins: capture what a server error is the answer to."""
         told = exc_info[0] if exc_info else None
         error, exchange.error = exchange.error or (told[1] if told else None), None
-        if isinstance(error, Exception) and exchange.status >= 500:
+        if isinstance(error, Exception) and (exchange.status or 0) >= 500:
             self.answered(error, environ, exchange)
 
     def answered(self, error: Exception, environ: Environ, exchange: Exchange) -> None:
@@ -290,21 +300,56 @@ def is_disconnect(error: BaseException) -> bool:
     return any(f"{kind.__module__}.{kind.__qualname__}" in _DISCONNECTS for kind in type(error).__mro__)
 
 
-def facts(environ: Environ) -> RequestFacts:
-    """The facts of a WSGI request."""
+class Facts(RequestFacts):
+    """
+    The facts of a WSGI request.
 
-    def get_header(name: str) -> Any:
-        key = name.upper().replace("-", "_")
-        return environ.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}")
+    What is needed is taken at once and made into text when an event asks for it: applications change their environ, and the facts
+    must not keep it alive.
+    """
 
-    path = _text(environ.get("PATH_INFO"))
-    return RequestFacts(
-        method=environ.get("REQUEST_METHOD"),
-        url=_url(environ, path),
-        path=path,
-        get_header=get_header,
-        peer=environ.get("REMOTE_ADDR"),
-    )
+    lasting = True
+
+    def __init__(self, environ: Environ, options: HttpOptions, exchange: Exchange | None = None) -> None:
+        keys = (*_TAKEN, *map(_key, options.headers)) if options.headers else _TAKEN
+        self._taken = {key: environ[key] for key in keys if key in environ}
+        self.route = None if exchange is None else partial(getattr, exchange, "route")
+
+    def get_header(self, name: str) -> Any:
+        """Of those that are needed."""
+        return self._taken.get(_key(name))
+
+    def tags(self, options: HttpOptions) -> dict[str, Any]:
+        """The request as properties."""
+        taken = self._taken
+        self.method = taken.get("REQUEST_METHOD")
+        self.path = _text(taken.get("PATH_INFO"))
+        self.url = _url(taken, self.path)
+        self.peer = taken.get("REMOTE_ADDR")
+        return super().tags(options)
+
+
+_TAKEN = (
+    "HTTP_HOST",
+    "HTTP_USER_AGENT",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_POSTHOG_DISTINCT_ID",
+    "HTTP_X_POSTHOG_SESSION_ID",
+    "PATH_INFO",
+    "REMOTE_ADDR",
+    "REQUEST_METHOD",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "wsgi.url_scheme",
+)
+
+
+@lru_cache(128)
+def _key(name: str) -> str:
+    """Where the environ has a header."""
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
 def _text(path: Any) -> Any:
