@@ -1,6 +1,6 @@
 """
 Tornado: one event for what escapes a request handler or a websocket's callbacks, with its route and the status; also for what
-the request has left on the loop (`IOLoop.add_callback`, `spawn_callback`).
+a request (not a websocket) has left on the loop (`IOLoop.add_callback`, `spawn_callback`).
 
     install(app) -> undo            install_auto() -> undo, for every application
 
@@ -115,8 +115,10 @@ class _Watch:
             return
         setattr(handler, _KEY, self)
         extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, handler)
-        # Each request is a task of its own, with which the variable goes.
-        _request.set(self)
+        # Each request is a task of its own, with which the variable goes. Before Tornado 6.6, a websocket leaves its own
+        # coroutines on the loop, and is told of their errors as well.
+        if not isinstance(handler, WebSocketHandler):
+            _request.set(self)
         with _http.request_context(facts(handler), self.options, extra=extra if isinstance(extra, Mapping) else None):
             await execute(handler, *args, **kwargs)
 

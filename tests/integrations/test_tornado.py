@@ -111,7 +111,10 @@ def application(code: Code) -> Application:
 
     class Room(WebSocketHandler):
         async def on_message(self, message: Any) -> None:
-            code.boom(message)
+            try:
+                code.boom(message)
+            finally:
+                self.ws_connection.stream.close()  # Tornado before 6.6 leaves the connection open
 
     class Hall(WebSocketHandler):
         def on_message(self, message: Any) -> None:
