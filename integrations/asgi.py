@@ -149,7 +149,10 @@ class PosthogASGIMiddleware:
             if inside_ours
             else phtrack.new_context(capture_exceptions=False, client=self.options.client, shared=True)
         ):
-            _http.enter_request(about, self.options, extra=extra if isinstance(extra, dict) else None)
+            if not inside_ours:
+                _http.enter_request(about, self.options, extra=extra if isinstance(extra, dict) else None)
+            elif isinstance(extra, dict):
+                _http.tell(extra)
             try:
                 await self.app(scope, receive, note_status)
             except Exception as error:

@@ -117,10 +117,8 @@ def install_auto() -> Callable[[], None]:
         __tracebackhide__ = True
         if self not in seen:
             seen.add(self)
-            # An application that is mounted in another one is seen through that.
-            if KEY not in scope:
-                with _guard.shield("installing on a Starlette application"):
-                    install(self)
+            with _guard.shield("installing on a Starlette application"):
+                install(self)
         await call(self, scope, receive, send)
 
     def undo() -> None:
@@ -225,11 +223,10 @@ def route_of(scope: Scope) -> str | None:
     """
     route = scope.get("route") or _route_by_endpoint(scope)
     pattern = getattr(route, "path_format", None)
-    regex = getattr(route, "path_regex", None)
     path = scope.get("path")
-    if not isinstance(pattern, str) or regex is None or not isinstance(path, str):
+    if not isinstance(pattern, str) or not isinstance(path, str):
         return None
-    at = next((i for i, sign in enumerate(path) if sign == "/" and regex.match(path[i:])), None)
+    at = _start_of(route, path)
     if at is None:
         return pattern
     names = {str(value): name for name, value in (scope.get("path_params") or {}).items() if type(value) in (str, int)}
@@ -237,17 +234,28 @@ def route_of(scope: Scope) -> str | None:
     return "/".join(prefix) + pattern
 
 
+def _start_of(route: Any, path: str) -> int | None:
+    """Where in *path* the part begins that *route* matches; None if there is no such part."""
+    regex = getattr(route, "path_regex", None)
+    if regex is None:
+        return None
+    return next((at for at, sign in enumerate(path) if sign == "/" and regex.match(path[at:])), None)
+
+
 def _route_by_endpoint(scope: Scope) -> Any:
     """Older versions don't say which route was taken, only the endpoint."""
-    endpoint = scope.get("endpoint")
-    return None if endpoint is None else _find(getattr(scope.get("app"), "routes", ()), endpoint, 0)
+    endpoint, path = scope.get("endpoint"), scope.get("path")
+    if endpoint is None or not isinstance(path, str):
+        return None
+    return _find(getattr(scope.get("app"), "routes", ()), endpoint, path, 0)
 
 
-def _find(routes: Iterable[Any], endpoint: Any, depth: int) -> Any:
+def _find(routes: Iterable[Any], endpoint: Any, path: str, depth: int) -> Any:
     for route in routes or ():
-        if getattr(route, "endpoint", None) is endpoint or (isinstance(route, Mount) and route.app is endpoint):
+        ends = getattr(route, "endpoint", None) is endpoint or (isinstance(route, Mount) and route.app is endpoint)
+        if ends and _start_of(route, path) is not None:
             return route
-        found = _find(getattr(route, "routes", ()), endpoint, depth + 1) if depth < 10 else None
+        found = _find(getattr(route, "routes", ()), endpoint, path, depth + 1) if depth < 10 else None
         if found is not None:
             return found
     return None
