@@ -15,6 +15,7 @@ import phtrack
 from phtrack.testing import RecordingTransport
 
 transport = RecordingTransport()
+before = (sys.excepthook, threading.excepthook, sys.unraisablehook)
 client = phtrack.init("phc_test", transport=transport, enable_exception_autocapture=True)
 
 def tell():
@@ -182,9 +183,7 @@ def test_shutdown_puts_everything_back() -> None:
     events, done = run(
         """
         client.shutdown()
-        assert sys.excepthook is sys.__excepthook__
-        assert threading.excepthook is threading.__excepthook__
-        assert sys.unraisablehook is sys.__unraisablehook__
+        assert (sys.excepthook, threading.excepthook, sys.unraisablehook) == before
         import asyncio
         assert asyncio.base_events.BaseEventLoop.call_exception_handler.__module__ == "asyncio.base_events"
         import logging

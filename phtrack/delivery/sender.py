@@ -373,7 +373,13 @@ class Sender:
         batch = Batch(route, "v0" if route == "ai" else protocol, envelopes, lanes, self.clock.time())
         batch.recovered = True
         with self.lock:
-            self._held.add(batch)
+            closed = self._state == CLOSED
+            if not closed:
+                self._held.add(batch)
+        if closed:
+            # The close came between the taking and the holding: they were read, and still are on disk.
+            self.report.count("spooled", lanes)
+            return None
         return batch
 
     def next_batch(self) -> Batch | None:
