@@ -164,6 +164,8 @@ class PosthogASGIMiddleware:
         """Capture what left the application."""
         if is_disconnect(error) or not self.captures():
             return
+        if exchange.status is not None:
+            error = lone(error)  # streams are sent in a task group by many frameworks
         status = exchange.status if scope["type"] == "websocket" else exchange.status or 500
         exchange.capture(error, source=self.source, status=status, route=self.route(scope))
 

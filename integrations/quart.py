@@ -23,7 +23,7 @@ from quart.signals import (
 from phtrack import _guard
 
 from . import _http
-from .asgi import KEY, Exchange, PosthogASGIMiddleware, is_disconnect, lone
+from .asgi import KEY, Exchange, PosthogASGIMiddleware, is_disconnect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,10 +133,6 @@ class Around(PosthogASGIMiddleware):
     def on_serving_exception(self, sender: Any, exception: Exception, **_: Any) -> None:
         """An error that keeps the application from starting, or that came when it stopped."""
         self._told(exception, "quart.got_serving_exception", mechanism="onuncaughtexception", level="fatal")
-
-    def escaped(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
-        """Capture what came while the response was sent; newer versions send it in a task group."""
-        super().escaped(lone(error), scope, exchange)
 
     def answered(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what `on_request_exception` was told of."""
