@@ -133,22 +133,14 @@ def _name_of(value: Any) -> str | None:
 def _asyncio_place(capture: _Capture, base_events: Any) -> Callable[[], None]:
     """
     The class's `call_exception_handler` is where every loop, with or without a handler of its own, reports what nobody
-    awaited. A loop of another make (uvloop) has its own class, which is not a `BaseEventLoop`; see `_loops`.
+    awaited. A loop of another make (uvloop) is not a `BaseEventLoop`, and is not covered.
     """
-    places = [
-        _Place(loop, "call_exception_handler", lambda before, place: _asyncio_hook(capture, before, place))
-        for loop in _loops(base_events)
-    ]
-
-    def undo() -> None:
-        for place in places:
-            place.undo()
-
-    return undo
-
-
-def _loops(base_events: Any) -> list[Any]:
-    return [base_events.BaseEventLoop]
+    place = _Place(
+        base_events.BaseEventLoop,
+        "call_exception_handler",
+        lambda before, place: _asyncio_hook(capture, before, place),
+    )
+    return place.undo
 
 
 def _asyncio_hook(capture: _Capture, before: Callable[[], Any], place: _Place) -> Any:

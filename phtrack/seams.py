@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 Lane = Literal["events", "errors", "ai"]
 """The queues of a client. Errors have their own, so that a flood of ordinary events never pushes an exception out."""
 
-BeforeSend = "Callable[[dict[str, Any]], dict[str, Any] | None]"
-
 
 class Envelope:
     """

@@ -13,7 +13,7 @@ from _thread import get_native_id
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames import chain
-from phtrack.frames.site import Site, _sites, node_site, remember
+from phtrack.frames.site import Site, _sites, node_site, remember, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +52,7 @@ class Level:
 class Picture:
     """One exception as plain data."""
 
-    __slots__ = ("in_handler", "is_group", "levels", "link", "synthetic")
+    __slots__ = ("is_group", "levels", "link", "synthetic")
 
     def __init__(self, link: chain.Link, levels: list[Level], synthetic: bool) -> None:
         self.link = link
@@ -72,9 +72,6 @@ class Snapshot:
         self.pictures = pictures
         self.thread_id = thread_id
         """The operating system's id of the raising thread, if it fits the wire's 32 bits."""
-
-
-TakeValues = "Callable[[FrameType, Site], Any]"
 
 
 def take(
@@ -144,11 +141,7 @@ def _stack_frames(frame: FrameType | None) -> list[tuple[FrameType, Site]]:
     """The stack that leads to *frame*, oldest call first."""
     frames = []
     while frame is not None:
-        code = frame.f_code
-        site = _sites.get((id(code), frame.f_lasti))
-        if site is None:
-            site = Site(code, frame.f_lasti, frame.f_lineno, frame.f_globals)
-            remember(site)
+        site = site_of(frame, frame.f_lasti, frame.f_lineno)
         if not site.hideable:
             frames.append((frame, site))
         elif not _hidden(frame):
