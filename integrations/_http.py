@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import phtrack
 from phtrack import _guard
-from phtrack.context.scope import NOTHING, change, scope_var
-from phtrack.contexts import carry, tag_all
+from phtrack.contexts import carry, current_tags, identify_context, set_context_session, set_tags, tag_all
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -208,9 +207,6 @@ def request_context(
         yield
 
 
-_SWITCHES = ("values", "mask_patterns", "ignore_patterns", "mask_url_credentials", "detect_secrets")
-
-
 def open_request(
     facts: RequestFacts,
     options: HttpOptions,
@@ -225,10 +221,9 @@ def open_request(
 
     *facts* are read now. *fresh* cuts what surrounds it, but for the switches that say which values are shown.
     """
-    outer = scope_var.get() if fresh else None
-    with phtrack.new_context(fresh=fresh, capture_exceptions=False, client=options.client, shared=True):
-        if outer is not None:
-            change(**{name: getattr(outer, name) for name in _SWITCHES})
+    with phtrack.new_context(
+        fresh=fresh, capture_exceptions=False, client=options.client, shared=True, keep_switches=True
+    ):
         enter_request(facts, options, user_id=user_id, extra=extra)
         return carry()
 
@@ -240,15 +235,12 @@ def enter_request(
     try:
         header_id, session_id = tracing_ids(facts.get_header) if options.capture_tracing_headers else (None, None)
         who = distinct_id_for(header_id, user_id, options)
-        found: dict[str, Any] = {}
         if who is not None:
-            found["distinct_id"] = who
+            identify_context(who)
         if session_id is not None:
-            found["session_id"] = session_id
-        scope = scope_var.get()
-        before = scope.tags if scope is not None else NOTHING
-        tags = _RequestTags(before, facts, options, extra)
-        change(**found, tags=tags if facts.lasting else tags.read())
+            set_context_session(session_id)
+        tags = _RequestTags(current_tags(), facts, options, extra)
+        set_tags(tags if facts.lasting else tags.read())
     except Exception as error:
         _guard.swallowed("reading a request", error)
 
@@ -293,13 +285,15 @@ class _RequestTags(Mapping[str, Any]):
 
 def forget_request() -> None:
     """Take ids and tags out of the current context again: the application wants this request left alone."""
-    change(distinct_id=None, session_id=None, tags=NOTHING)
+    identify_context(None)
+    set_context_session(None)
+    set_tags({})
 
 
 def tell_route(route: Any) -> None:
     """Add the route's pattern to the current context; tags that nobody has read yet find it by themselves (`RequestFacts.route`)."""
-    scope = scope_var.get()
-    if scope is None or not (isinstance(scope.tags, _RequestTags) and scope.tags.finds_route):
+    tags = current_tags()
+    if not (isinstance(tags, _RequestTags) and tags.finds_route):
         tell({"$request_route": clean_text(route, MAX_PATH)})
 
 

@@ -1,9 +1,15 @@
-"""The context functions in one place, as in the `posthog` package: `from phtrack.contexts import get_context_distinct_id`."""
+"""
+The context functions in one place, as in the `posthog` package: `from phtrack.contexts import get_context_distinct_id`.
+
+`carry`, `set_tags`, `current_tags` and `tag_all` are for code that opens contexts for others, such as an integration of a
+framework.
+"""
 
 from __future__ import annotations
 
 from phtrack.context import (
     carry,
+    current_tags,
     get_context_device_id,
     get_context_distinct_id,
     get_context_session_id,
@@ -23,6 +29,7 @@ from phtrack.context import (
     set_context_session,
     set_group_properties_for_flags,
     set_person_properties_for_flags,
+    set_tags,
     step,
     tag,
     tag_all,
@@ -30,6 +37,7 @@ from phtrack.context import (
 
 __all__ = [
     "carry",
+    "current_tags",
     "get_context_device_id",
     "get_context_distinct_id",
     "get_context_session_id",
@@ -49,6 +57,7 @@ __all__ = [
     "set_context_session",
     "set_group_properties_for_flags",
     "set_person_properties_for_flags",
+    "set_tags",
     "step",
     "tag",
     "tag_all",

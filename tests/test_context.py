@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import phtrack
-from phtrack import context
+from phtrack import context, contexts
 from phtrack.testing import FakeClock, RecordingTransport
 
 
@@ -59,6 +59,56 @@ def test_a_fresh_context_inherits_nothing() -> None:
             assert phtrack.get_context_distinct_id() is None
             assert phtrack.get_context_device_id() is None
         assert phtrack.get_tags() == {"a": 1}
+
+
+def test_a_fresh_context_may_keep_what_is_masked(client: phtrack.Posthog) -> None:
+    """With `keep_switches` the say over values stays, and nothing else."""
+    shown: list[bool] = []
+    for keep in (True, False):
+        with phtrack.new_context():
+            phtrack.tag("a", 1)
+            phtrack.set_capture_exception_code_variables_context(False)
+            with phtrack.new_context(fresh=True, capture_exceptions=False, keep_switches=keep):
+                assert phtrack.get_tags() == {}
+                try:
+                    number = 42
+                    assert number < 0
+                except AssertionError as error:
+                    client.capture_exception(error)
+        frame = events(client)[-1]["properties"]["$exception_list"][0]["stacktrace"]["frames"][-1]
+        shown.append("number" in frame.get("code_variables", {}))
+    assert shown == [False, True]
+
+
+def test_tags_may_be_made_when_they_are_read(client: phtrack.Posthog) -> None:
+    """`set_tags` replaces all tags by a mapping that stays as it is; an event, `get_tags` and a further tag read it."""
+    reads: list[str] = []
+
+    class Late(Mapping[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            return {"plan": "pro"}[name]
+
+        def __iter__(self) -> Iterator[str]:
+            reads.append("read")
+            return iter(["plan"])
+
+        def __len__(self) -> int:
+            return 1
+
+    late = Late()
+    with phtrack.new_context(shared=True):
+        phtrack.tag("before", 1)
+        contexts.set_tags(late)
+        assert contexts.current_tags() is late
+        assert reads == []
+        client.capture("opened")
+        assert reads
+        phtrack.tag("more", 2)
+        assert phtrack.get_tags() == {"plan": "pro", "more": 2}
+    assert contexts.current_tags() == {}
+    (event,) = events(client)
+    assert event["properties"]["plan"] == "pro"
+    assert "before" not in event["properties"]
 
 
 def test_setters_outside_are_silent() -> None:

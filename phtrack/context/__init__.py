@@ -24,6 +24,7 @@ from phtrack.context.decorator import (
     scoped,
 )
 from phtrack.context.fields import (
+    current_tags,
     flag_properties,
     get_context_device_id,
     get_context_distinct_id,
@@ -42,6 +43,7 @@ from phtrack.context.fields import (
     set_context_session,
     set_group_properties_for_flags,
     set_person_properties_for_flags,
+    set_tags,
     tag,
     tag_all,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "carry",
     "change",
     "current",
+    "current_tags",
     "default_client",
     "flag_properties",
     "get_context_device_id",
@@ -88,6 +91,7 @@ __all__ = [
     "set_context_session",
     "set_group_properties_for_flags",
     "set_person_properties_for_flags",
+    "set_tags",
     "step",
     "surroundings",
     "tag",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from phtrack import _guard
-from phtrack.context.scope import Scope, base_var, default_client, scope_var
+from phtrack.context.scope import SWITCHES, Scope, base_var, default_client, scope_var
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,19 +26,27 @@ class new_context:  # noqa: N801 - the name of the public API
         client: Captures what escapes; default the surrounding context's, then the default client.
         shared: True for one unit of work that may go through several threads or tasks, such as a request: what any of them
             sets in this context, all of them see.
+        keep_switches: With *fresh*, inherit what says which values are shown and which are masked, and nothing else.
 
     Works with `with` and `async with`, and as a decorator see `scoped`.
     """
 
-    __slots__ = ("_before", "_capture", "_client", "_fresh", "_shared", "_token")
+    __slots__ = ("_before", "_capture", "_client", "_fresh", "_keep_switches", "_shared", "_token")
 
     def __init__(
-        self, fresh: bool = False, capture_exceptions: bool | None = None, client: Any = None, *, shared: bool = False
+        self,
+        fresh: bool = False,
+        capture_exceptions: bool | None = None,
+        client: Any = None,
+        *,
+        shared: bool = False,
+        keep_switches: bool = False,
     ) -> None:
         self._fresh = fresh
         self._capture = capture_exceptions
         self._client = client
         self._shared = shared
+        self._keep_switches = keep_switches
 
     def __enter__(self) -> None:
         before = scope_var.get()
@@ -48,6 +56,9 @@ class new_context:  # noqa: N801 - the name of the public API
             # unit of work in a worker's thread has nothing to do with what that thread did between units.
             parent = base_var.get()
         scope = Scope() if parent is None else parent.copy()
+        if self._fresh and self._keep_switches and before is not None:
+            for name in SWITCHES:
+                setattr(scope, name, getattr(before, name))
         if self._client is not None:
             scope.client = self._client
         scope.capture_exceptions = self._capture

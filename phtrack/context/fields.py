@@ -28,6 +28,22 @@ def tag_all(tags: Mapping[str, Any]) -> None:
     _set("tag_all()", tags={**(scope.tags if scope is not None else {}), **tags})
 
 
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """
+    Replace all tags of this context by *tags*, which is kept as it is, not copied.
+
+    It may be a mapping that makes its content when something reads it: most requests end without an event. It must then be
+    quick, never raise, and not change once it was read.
+    """
+    _set("set_tags()", tags=tags)
+
+
+def current_tags() -> Mapping[str, Any]:
+    """The tags in force here themselves, not a copy as `get_tags` makes; not to be changed. Empty outside of a context."""
+    scope = scope_var.get()
+    return scope.tags if scope is not None else NOTHING
+
+
 def get_tags() -> dict[str, Any]:
     """A copy of the tags in force here; empty outside of a context."""
     scope = scope_var.get()

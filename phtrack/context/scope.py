@@ -19,6 +19,10 @@ NOTHING: dict[str, Any] = {}
 """The empty mapping that a fresh scope starts with; never changed."""
 
 
+SWITCHES = ("values", "mask_patterns", "ignore_patterns", "mask_url_credentials", "detect_secrets")
+"""The fields of a scope that say which values are shown and which are masked."""
+
+
 class Scope:
     """What one context holds. Mappings in it are replaced, never changed."""
 
