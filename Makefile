@@ -36,7 +36,7 @@ lint: $(VENV)/.lint
 	$(RUN) -m mypy --strict tests/typing
 	$(RUN) -m pyright
 
-# Each in an environment of its own.
+# In an environment of its own.
 versions: | $(VENV)/bin/python
 	@$(RUN) -m tests.integrations.versions $(ARGS)
 
