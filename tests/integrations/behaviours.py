@@ -168,13 +168,21 @@ def serve_asgi(app: Any, *, lifespan: str = "auto") -> Iterator[str]:
     server = uvicorn.Server(config)
     started = threading.Event()
     startup = server.startup
+    loops: list[asyncio.AbstractEventLoop] = []
+    stop = asyncio.Event()
 
     async def tell(*args: Any, **kwargs: Any) -> None:
         await startup(*args, **kwargs)
         if server.started:
+            loops.append(asyncio.get_running_loop())
             started.set()
 
+    async def until_told() -> None:
+        await server.on_tick(0)
+        await stop.wait()
+
     server.startup = tell  # type: ignore[method-assign]
+    server.main_loop = until_told  # type: ignore[method-assign] # its own looks ten times a second whether to stop
 
     def serve() -> None:
         # An application that fails to start ends its server.
@@ -188,7 +196,8 @@ def serve_asgi(app: Any, *, lifespan: str = "auto") -> Iterator[str]:
         assert started.wait(HANG) and server.started, "uvicorn did not start"
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        for loop in loops:
+            loop.call_soon_threadsafe(stop.set)
         thread.join(HANG)
         listener.close()
         assert not thread.is_alive(), "uvicorn did not stop"
