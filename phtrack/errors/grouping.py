@@ -29,6 +29,10 @@ def fingerprint_of(snapshot: Snapshot, texts: Sequence[str], scrubber: Scrubber,
         texts: What each exception says, scrubbed.
         roots: Directories of the project; a file below one is named from there, however its module was started.
     """
+    key = _key(snapshot, scrubber, roots)
+    known = _known.get(key)
+    if known is not None:
+        return known
     made = fingerprint(
         [
             # Notes are no part of it: they say what was different this time.
@@ -37,7 +41,29 @@ def fingerprint_of(snapshot: Snapshot, texts: Sequence[str], scrubber: Scrubber,
         ]
     )
     hide = scrubber.text if made.rule == "message" else partial(_hidden, scrubber)
-    return replace(made, parts=[hide(part) for part in made.parts])
+    made = replace(made, parts=[hide(part) for part in made.parts])
+    if made.rule in _WITHOUT_MESSAGE:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        _known[key] = made
+    return made
+
+
+_WITHOUT_MESSAGE = frozenset(("site", "guard", "function", "cause", "recursion"))
+"""Rules under which no message has a say, so that types and sites settle it."""
+_MAX_KNOWN = 512
+_known: dict[tuple[object, ...], Fingerprint] = {}
+
+
+def _key(snapshot: Snapshot, scrubber: Scrubber, roots: Sequence[str]) -> tuple[object, ...]:
+    """All that a fingerprint is made from, except the messages."""
+    key: list[object] = [scrubber, tuple(roots)]
+    for picture in snapshot.pictures:
+        link = picture.link
+        key += (link.type, link.relation, link.parent, picture.is_group, len(picture.levels))
+        for level in picture.levels:
+            key += (level.site, level.in_app, level.repeats, level.cycle)
+    return tuple(key)
 
 
 @lru_cache(maxsize=1024)

@@ -127,7 +127,7 @@ def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | 
 def _object(
     report: Report,
     renderer: FrameRenderer,
-    shown: dict[int, Any],
+    shown: dict[int, values.Shown],
     texts: list[str],
     print_: Fingerprint | None,
     rung: Rung,
@@ -165,7 +165,7 @@ def _object(
 def _entry(
     report: Report,
     renderer: FrameRenderer,
-    shown: dict[int, Any],
+    shown: dict[int, values.Shown],
     index: int,
     picture: Picture,
     text: str,
@@ -215,15 +215,14 @@ def _mechanism(boundary: Boundary, index: int, picture: Picture) -> dict[str, An
     return mechanism
 
 
-def _values(report: Report, found: list[str]) -> dict[int, Any]:
+def _values(report: Report, found: list[str]) -> dict[int, values.Shown]:
     """id of a level -> its rendered values; the event's budget is spent from each crash frame outward."""
-    shown: dict[int, Any] = {}
-    budget = values.RenderBudget()
+    shown: dict[int, values.Shown] = {}
+    renderer = values.ValueRenderer(report.scrubber)
     for _, level in inward_first([picture.levels for picture in report.snapshot.pictures]):
         if level.values:
-            variables, richer, missing = values.render(level.values, report.scrubber, budget)
-            found.extend(one["redacted"] for one in richer if "redacted" in one)
-            shown[id(level)] = (variables, richer, missing)
+            one = shown[id(level)] = renderer.frame(level.values)
+            found += one.rules
     return shown
 
 

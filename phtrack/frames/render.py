@@ -22,15 +22,13 @@ if TYPE_CHECKING:
 
     from phtrack.frames.site import Site
     from phtrack.frames.snapshot import Level
+    from phtrack.frames.values import Shown
     from phtrack.scrub import Scrubber
 
 MAX_RENDERINGS = 4
 """Renderings kept per site: one per set of scrubbing rules."""
 MAX_STATEMENT = 2_000
 """Characters of a statement that travel."""
-
-
-Shown = tuple[dict[str, Any], list[dict[str, Any]], list[str]]
 
 
 class Detail:
@@ -68,7 +66,7 @@ class FrameRenderer:
         The JSON object of one frame.
 
         Args:
-            values: `code_variables`, the richer list, and notes about what is missing, as `frames.values` renders them.
+            values: Those of this frame, rendered.
         """
         site = level.site
         in_app = bool(level.in_app)
@@ -80,14 +78,11 @@ class FrameRenderer:
             extras["cycle"] = level.cycle
         if level.omitted:
             extras["omitted"] = level.omitted
-        variables: dict[str, Any] = {}
-        if values is not None and detail.values:
-            variables, richer, missing = values
-            if richer:
-                extras["variables"] = richer
-            if missing:
-                extras["not_recorded"] = missing
-        return _join(body, extras, variables)
+        if values is None or not detail.values:
+            return _join(body, extras)
+        if values.notes:
+            extras["not_recorded"] = values.notes
+        return _join(body, extras, values.variables, values.code_variables)
 
     def place(self, site: Site) -> dict[str, Any]:
         """A frame in short: where it stands, and the line there."""
@@ -171,15 +166,16 @@ class FrameRenderer:
         return details
 
 
-def _join(body: bytes, extras: dict[str, Any], variables: dict[str, Any]) -> bytes:
-    """Add *extras* to the `phtrack` object that ends *body*, and `code_variables` after it, without encoding it again."""
+def _join(body: bytes, extras: dict[str, Any], variables: str = "", code_variables: str = "") -> bytes:
+    """Add *extras* and *variables* to the `phtrack` object that ends *body*, and `code_variables` after it."""
     if not extras and not variables:
         return body
-    ends = body[:-2]  # ...,"phtrack":{   or   ...,"phtrack":{"qualname":"x"
+    parts = [body[:-2]]  # ...,"phtrack":{   or   ...,"phtrack":{"qualname":"x"
+    if not parts[0].endswith(b"{"):
+        parts.append(b",")
     if extras:
-        inner = encode.dumps(extras)[1:-1]
-        ends += inner if ends.endswith(b"{") else b"," + inner
-    ends += b"}"
+        parts.append(encode.dumps(extras)[1:-1])
     if variables:
-        ends += b',"code_variables":' + encode.dumps(variables)
-    return ends + b"}"
+        parts.append(f'{"," if extras else ""}"variables":[{variables}]'.encode())
+    parts.append(b'},"code_variables":{%s}}' % code_variables.encode() if code_variables else b"}}")
+    return b"".join(parts)

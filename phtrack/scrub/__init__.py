@@ -76,6 +76,7 @@ class Scrubber:
         self._ignoring = [_compiled(pattern, ignore_case=False) for pattern in rules.ignore_patterns]
         self._dunders_only = rules.ignore_patterns == tuple(DEFAULT_IGNORE_PATTERNS)
         self._scrub_text: Callable[[Scrubber, str, list[str], str], str] | None = None
+        self._clear: Callable[[str], bool] | None = None
         self._masked: dict[str, str | None] = {}
         self._ignored: dict[str, bool] = {}
 
@@ -143,6 +144,25 @@ class Scrubber:
         except Exception as error:
             return self._failed("text", error, found)
         return self._safely("text", self._text, text, found, name)
+
+    def clear(self, text: str) -> bool:
+        """
+        True if no line of *text* is a secret or holds one; False if that takes a closer look, line by line.
+
+        Short texts by the dozen are looked at together that way. A line of 16 characters or more without a space is never
+        clear: it may be a secret for its looks alone.
+        """
+        if self.configured:
+            return False
+        try:
+            if self._clear is None:
+                from phtrack.scrub import rules
+
+                self._clear = rules.clear
+            return self._clear(text)
+        except Exception as error:
+            _guard.swallowed("scrub.clear", error)
+            return False
 
     def source(self, line: str, found: list[str] | None = None) -> str:
         """*line* of Python source, or all lines of a statement, with secret literals replaced."""

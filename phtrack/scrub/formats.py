@@ -71,7 +71,7 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
 _COMPILED = tuple(
     (hint, f"format:{name}", re.compile(pattern)) for name, hints, pattern in FORMATS for hint in hints.split()
 )
-_RUN = re.compile(r"[A-Za-z0-9_-]{15}")
+RUN = re.compile(r"[A-Za-z0-9_-]{15}")
 """What every format has: an unbroken run of this many characters."""
 
 _CUT = re.compile(
@@ -86,7 +86,7 @@ SHORTEST = 15
 
 def formats(text: str, found: list[str]) -> str:
     """*text* with keys and tokens of known vendors replaced."""
-    if _RUN.search(text) is not None and _HEXISH.fullmatch(text) is None:
+    if RUN.search(text) is not None and _HEXISH.fullmatch(text) is None:
         for hint, rule, pattern in _COMPILED:
             if hint in text:
                 masked = pattern.sub(_jwt if hint == "eyJ" else MARKER, text)
@@ -139,7 +139,7 @@ def pem(text: str, found: list[str]) -> str:
 
 # --- card numbers ---------------------------------------------------------------------------------------------------
 
-_CARD_HINT = re.compile(r"[2-6][0-9]{3}[ -]?[0-9]{4}")
+CARD_HINT = re.compile(r"[2-6][0-9]{3}[ -]?[0-9]{4}")
 _CARD = re.compile(
     r"(?<![\w.+-])(?:[2-6]\d{3}(?:[ -]\d{4}){3}|3[47]\d\d[ -]\d{6}[ -]\d{5}|3\d{3}[ -]\d{6}[ -]\d{4}|[2-6]\d{13,15})(?![\w-]|\.\d)"
 )
@@ -175,7 +175,7 @@ def is_card(digits: str) -> bool:
 
 def cards(text: str, found: list[str]) -> str:
     """*text* without payment card numbers, in one run or in groups; not ids, timestamps or other long numbers."""
-    if _CARD_HINT.search(text) is None:
+    if CARD_HINT.search(text) is None:
         return text
 
     def hide(match: re.Match[str]) -> str:

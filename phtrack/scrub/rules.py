@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 
 from phtrack.scrub import addresses, argv, formats, names, source, sql
 from phtrack.scrub import text as texts
-from phtrack.scrub.marks import MARKER
+from phtrack.scrub.marks import MARKER, MAY_BE_CUT
 
 if TYPE_CHECKING:
     from phtrack.scrub import Scrubber
+
+
+_SHORTEST = 14
+"""Characters of the shortest text that can be of a known format, or a card's number."""
 
 
 def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") -> str:
@@ -31,7 +35,7 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
     low = text.lower()
     if texts.has_stem(low):
         text = _by_name(scrubber, text, low if len(low) == len(text) else lower(text), found)
-    if detect:
+    if detect and (len(text) >= _SHORTEST or "..." in text or "…" in text or "-" in text or "user" in text):
         if "-p" in text or "-u" in text or "-U" in text or "user" in text:
             text = argv.in_text(text, found)
         text = _by_format(text, found)
@@ -40,6 +44,25 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
                 found.append("random")
                 return MARKER
     return text
+
+
+_ALONE = re.compile(r"^\S{%d,}$" % formats.MIN_RANDOM, re.MULTILINE)
+"""A line that may be a secret for its looks alone."""
+
+
+def clear(text: str) -> bool:
+    """
+    True if `scrub_text` leaves each line of *text* as it is, whatever the rules.
+
+    The first tests of its steps, over all lines at once: none of them can pass for a line and fail for the whole.
+    """
+    if ("@" in text and ":" in text) or "://" in text or "-p" in text or "-u" in text or "-U" in text or "user" in text:
+        return False
+    if "..." in text or "…" in text or len(text) >= MAY_BE_CUT or texts.has_stem(text.lower()):
+        return False
+    if formats.RUN.search(text) is not None or formats.CARD_HINT.search(text) is not None:
+        return False
+    return _ALONE.search(text) is None
 
 
 def lower(text: str) -> str:

@@ -26,7 +26,7 @@ def frames_of(error: BaseException) -> list[Any]:
 def ours() -> tuple[Callable[[list[Any]], Any], Callable[[Any], Any]]:
     """(snapshot of all frames, rendering of it)."""
     from phtrack.frames.site import site_of
-    from phtrack.frames.values import RenderBudget, ValueSnapshot, render
+    from phtrack.frames.values import ValueRenderer, ValueSnapshot
     from phtrack.scrub import Scrubber
 
     scrubber = Scrubber()
@@ -38,8 +38,8 @@ def ours() -> tuple[Callable[[list[Any]], Any], Callable[[Any], Any]]:
         return taken
 
     def write(taken: Any) -> Any:
-        budget = RenderBudget()
-        return [render(one, scrubber, budget) for one in taken]
+        renderer = ValueRenderer(scrubber)
+        return [renderer.frame(one) for one in taken]
 
     return take, write
 

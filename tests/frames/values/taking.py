@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames.site import Site
-from phtrack.frames.values import RenderBudget, ValueSnapshot, render
+from phtrack.frames.values import ValueRenderer, ValueSnapshot
 from phtrack.frames.values.snapshot import NOTE
 from phtrack.scrub import Scrubber
 
@@ -50,6 +51,28 @@ def taken_at(call: Callable[..., Any], *args: Any, level: int = 0, scrubber: Any
     return taken
 
 
+def render(taken: Taken, renderer: ValueRenderer | None = None) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """`code_variables`, the richer list and the notes, as a reader of the event has them."""
+    shown = (renderer or ValueRenderer(SCRUBBER)).frame(taken)
+    return _read(f"{{{shown.code_variables}}}"), _read(f"[{shown.variables}]"), shown.notes
+
+
+def _read(text: str) -> Any:
+    """Strictly: UTF-8, no NaN, no name twice."""
+    text.encode()
+    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"no JSON: {constant}")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    assert len(found) == len(pairs), pairs
+    return found
+
+
 def shown_at(call: Callable[..., Any], *args: Any, level: int = 0) -> dict[str, Any]:
     """Name -> value in the richer form, in order."""
     return {one["name"]: one["value"] for one in entries_at(call, *args, level=level)}
@@ -57,7 +80,7 @@ def shown_at(call: Callable[..., Any], *args: Any, level: int = 0) -> dict[str, 
 
 def entries_at(call: Callable[..., Any], *args: Any, level: int = 0) -> list[dict[str, Any]]:
     """The richer list of the frame in which ``call(*args)`` fails."""
-    return render(taken_at(call, *args, level=level), SCRUBBER, RenderBudget())[1]
+    return render(taken_at(call, *args, level=level))[1]
 
 
 def taken_of(*values: Any, names: list[str] | None = None) -> Taken:
@@ -71,15 +94,13 @@ def taken_of(*values: Any, names: list[str] | None = None) -> Taken:
 
 def entry(value: Any, name: str = "value") -> dict[str, Any]:
     """The richer entry of a variable that holds *value*."""
-    (found,) = [
-        one for one in render(taken_of(value, names=[name]), SCRUBBER, RenderBudget())[1] if one["name"] == name
-    ]
+    (found,) = [one for one in render(taken_of(value, names=[name]))[1] if one["name"] == name]
     return found
 
 
 def contract(value: Any, name: str = "value") -> Any:
     """The same in the contract's form."""
-    return render(taken_of(value, names=[name]), SCRUBBER, RenderBudget())[0][name]
+    return render(taken_of(value, names=[name]))[0][name]
 
 
 def notes(taken: Taken) -> list[str]:

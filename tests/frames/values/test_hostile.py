@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phtrack import encode
-from phtrack.frames.values import RenderBudget, ValueSnapshot, render
-from tests.frames.values.taking import SCRUBBER, contract, entry, failure, frames_of, stopped, taken_of
+from phtrack.frames.values import ValueSnapshot
+from tests.frames.values.taking import SCRUBBER, contract, entry, failure, frames_of, render, stopped, taken_of
 
 HOOKS = (
     "__repr__ __str__ __len__ __iter__ __next__ __eq__ __ne__ __lt__ __hash__ __bool__ __getattr__ __getattribute__ "
@@ -77,7 +77,7 @@ def test_no_method_of_a_hostile_object_runs(base: type, args: tuple[Any, ...]) -
     taken = snapshot.take(frame, site)
     snapshot.close()
     before = list(ran)
-    variables, richer, notes = render(taken, SCRUBBER, RenderBudget())
+    variables, richer, notes = render(taken)
     assert before == ran == []
     assert notes == []
     shown = {found["name"]: found for found in richer}
@@ -192,7 +192,7 @@ def test_a_dict_changed_by_another_thread_is_shown_as_far_as_it_was_read() -> No
         for thread in threads:
             thread.start()
         for _ in range(300):
-            found = render(taken_of(shared, "after"), SCRUBBER, RenderBudget())[1]
+            found = render(taken_of(shared, "after"))[1]
             assert {"after"} <= {one["value"] for one in found if type(one["value"]) is str}
             (one,) = [one for one in found if one["type"] == "dict"]
             assert one["value"]["0"] == 0
@@ -260,7 +260,7 @@ def test_nothing_is_kept_alive() -> None:
     del error, frame, fail, Thing, Other, Meta
     gc.collect()
     assert [ref() for ref in refs] == [None] * 5
-    assert render(taken, SCRUBBER, RenderBudget())[1]
+    assert render(taken)[1]
 
 
 def test_a_running_function_is_left_as_it_was() -> None:
@@ -327,7 +327,7 @@ JSON_LIKE = st.recursive(
 @given(st.lists(JSON_LIKE, min_size=1, max_size=4))
 def test_any_values_come_out_as_bounded_json(values: list[Any]) -> None:
     """Whatever the values: both forms are strict JSON, encode to the same thing, and stay within the budgets."""
-    variables, richer, _ = render(taken_of(*values), SCRUBBER, RenderBudget())
+    variables, richer, _ = render(taken_of(*values))
     for form in (variables, richer):
         text = json.dumps(form, allow_nan=False).encode("utf-8")
         assert json.loads(text) == form

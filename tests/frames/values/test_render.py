@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from phtrack.frames.values import RenderBudget, render
+from phtrack.frames.values import ValueRenderer
 from phtrack.frames.values.node import MAPPING, MASKED, OBJECT, SEQUENCE, TEXT, Node
 from phtrack.frames.values.snapshot import EXPRESSION, NOTE, VARIABLE
 from phtrack.scrub.marks import CIRCULAR, MARKER, TOO_LONG
-from tests.frames.values.taking import SCRUBBER, contract, entry, taken_of
+from tests.frames.values.taking import SCRUBBER, contract, entry, render, taken_of
 
 
-def rendered(*taken: tuple[str, Any, str], budget: RenderBudget | None = None) -> Any:
+def rendered(*taken: tuple[str, Any, str], budget: ValueRenderer | None = None) -> Any:
     """Render entries with the default scrubber."""
-    return render(taken, SCRUBBER, budget or RenderBudget())
+    return render(taken, budget)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_names_are_ordered_as_in_the_contract_and_chosen_by_nearness() -> None:
     ]
     nodes = [(name, _sequence() if type(value) in (list, dict) else value, kind) for name, value, kind in taken]
     assert list(rendered(*nodes)[0]) == ["c", "y", "z", "a", "b"]
-    assert list(rendered(*nodes, budget=RenderBudget(code_variables=28))[0]) == ["c", "z", "a", "b"]
+    assert list(rendered(*nodes, budget=ValueRenderer(SCRUBBER, code_variables=28))[0]) == ["c", "z", "a", "b"]
     assert [one["name"] for one in rendered(*nodes)[1]] == ["z", "b", "a", "y", "c"]
 
 
@@ -101,7 +101,7 @@ def test_expressions_are_only_in_the_richer_form() -> None:
 
 def test_budgets_are_shared_by_the_frames_of_an_event() -> None:
     """What the crash frame has spent, outer frames don't have; the reader is told."""
-    budget = RenderBudget(code_variables=1_500, variables=2_000)
+    budget = ValueRenderer(SCRUBBER, code_variables=1_500, variables=2_000)
     first = rendered(*[(f"v{n}", f"{n} " * 100, VARIABLE) for n in range(9)], budget=budget)
     second = rendered(("outer", "x " * 300, VARIABLE), budget=budget)
     assert 0 < len(first[0]) < 9
@@ -145,7 +145,10 @@ def test_a_failing_scrubber_hides() -> None:
         def text(self, text: str, found: list[str], *, name: str) -> str:
             raise RuntimeError(text)
 
-    variables, richer, _ = render((("a", "hunter2", VARIABLE), ("b", 1, VARIABLE)), Broken(), RenderBudget())
+        def clear(self, text: str) -> bool:
+            raise RuntimeError(text)
+
+    variables, richer, _ = render((("a", "hunter2", VARIABLE), ("b", 1, VARIABLE)), ValueRenderer(Broken()))
     assert "hunter2" not in str(variables) + str(richer)
     assert variables == {"a": MARKER, "b": 1}
 
@@ -185,5 +188,5 @@ def test_unread_values_are_named() -> None:
 def test_rendering_does_not_change_what_was_taken() -> None:
     """An event that is too big is rendered again with less."""
     taken = taken_of({"a": [1, {"password": "x"}]}, "text")
-    first = render(taken, SCRUBBER, RenderBudget())
-    assert render(taken, SCRUBBER, RenderBudget()) == first
+    first = render(taken)
+    assert render(taken) == first

@@ -8,10 +8,10 @@ import time
 import tracemalloc
 from typing import Any
 
-from phtrack.frames.values import RenderBudget, ValueSnapshot, render
+from phtrack.frames.values import ValueRenderer, ValueSnapshot
 from phtrack.frames.values.node import Node
 from phtrack.frames.values.shapes import MAX_SHAPES, _shapes
-from tests.frames.values.taking import SCRUBBER, failure, frames_of, notes, stopped, taken_of
+from tests.frames.values.taking import SCRUBBER, failure, frames_of, notes, render, stopped, taken_of
 
 
 class Ticking:
@@ -54,7 +54,7 @@ def test_a_container_cut_by_time_says_so() -> None:
     """What was met and not read is named as such, and its neighbours are whole."""
     snapshot = ValueSnapshot(0.05, SCRUBBER, Ticking(10_000))
     frame, site = frames_of(failure(nested, 0, [[n] for n in range(30)]))[0]
-    variables, richer, _ = render(snapshot.take(frame, site), SCRUBBER, RenderBudget())
+    variables, richer, _ = render(snapshot.take(frame, site))
     text = str(richer) + str(variables)
     assert "not recorded: time budget" in text or "time budget" in text
     assert "near" in variables
@@ -81,10 +81,25 @@ def test_an_object_in_many_frames_is_read_once() -> None:
     nodes = [value for one in taken for name, value, _ in one if name == "self"]
     assert len(nodes) == 4
     assert all(type(node) is Node and node is nodes[0] for node in nodes)
-    budget = RenderBudget()
-    rendered = [render(one, SCRUBBER, budget)[1] for one in taken]
+    looked_at: list[str] = []
+
+    class Counting:
+        def masks(self, name: str) -> str | None:
+            return None
+
+        def text(self, text: str, found: list[str], *, name: str) -> str:
+            looked_at.append(text)
+            return text
+
+        def clear(self, text: str) -> bool:
+            looked_at.append(text)
+            return True
+
+    renderer = ValueRenderer(Counting())
+    rendered = [render(one, renderer)[1] for one in taken]
     values = [entry["value"] for one in rendered for entry in one if entry["name"] == "self"]
-    assert all(value is values[0] for value in values)
+    assert values == [values[0]] * 4
+    assert len(looked_at) == len(set(looked_at))
 
 
 def test_what_one_variable_left_out_another_one_shows() -> None:
@@ -92,7 +107,7 @@ def test_what_one_variable_left_out_another_one_shows() -> None:
     inner = {"found": [1, 2, 3]}
     outer = [[[n] * 5 for n in range(30)], [{"deep": {"deeper": inner}} for _ in range(40)]]
     taken = taken_of(inner, outer, names=["second", "first"])
-    shown = {one["name"]: one["value"] for one in render(taken, SCRUBBER, RenderBudget())[1]}
+    shown = {one["name"]: one["value"] for one in render(taken)[1]}
     assert shown["second"] == inner
 
 
@@ -144,8 +159,8 @@ def test_two_scrubbers_may_share_a_site() -> None:
     error = failure(nested, 0, 5)
     frame, site = frames_of(error)[0]
     for _ in range(2):
-        mine = render(ValueSnapshot(5.0, strict, stopped).take(frame, site), strict, RenderBudget())[0]
-        theirs = render(ValueSnapshot(5.0, SCRUBBER, stopped).take(frame, site), SCRUBBER, RenderBudget())[0]
+        mine = render(ValueSnapshot(5.0, strict, stopped).take(frame, site), ValueRenderer(strict))[0]
+        theirs = render(ValueSnapshot(5.0, SCRUBBER, stopped).take(frame, site))[0]
         assert "redacted" in mine["near"]
         assert "self" not in mine
         assert theirs["near"] == "[0]"
@@ -160,7 +175,7 @@ def test_threads_take_at_the_same_time() -> None:
         for _ in range(50):
             taken = take_all(failure(nested, 3, {"number": number}), ValueSnapshot(1000.0, SCRUBBER))
             for one in taken:
-                values = render(one, SCRUBBER, RenderBudget())[0]
+                values = render(one)[0]
                 if values["self"] != f'{{"number":{number}}}':
                     wrong.append(values)
 
