@@ -369,11 +369,12 @@ def capture(
     level: str = "error",
     status: int | None = None,
     route: Any = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Capture *exception* at a framework's boundary, with what only the boundary knows."""
+    """Capture *exception* at a framework's boundary, with what only the boundary knows; *more* are further properties."""
     if options.capture_exceptions is False:
         return
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = dict(more or {})
     if status is not None:
         properties["$response_status_code"] = status
     if route is not None:
