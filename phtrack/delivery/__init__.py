@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process
 from phtrack.delivery import native
+from phtrack.delivery.crew import away, is_working
 from phtrack.delivery.policy import Circuit
 from phtrack.delivery.report import Report
-from phtrack.delivery.sender import Sender, away, is_working
+from phtrack.delivery.sender import Sender
 
 if TYPE_CHECKING:
     from phtrack.delivery.spool import Spool
@@ -97,7 +98,7 @@ class Delivery:
         if self._spool is not None and self._spool.has_leftovers():
             # What an earlier process left may be the report of its crash: it should not have to wait for the next event.
             self._get_ready()
-            main.start()
+            main.crew.start()
 
     def _sender(self, route: Any, lanes: Any, protocol: str) -> Sender:
         return Sender(
@@ -129,7 +130,7 @@ class Delivery:
             sender = self._senders.get(lane) or self._add_sender(lane)
             if self._direct:
                 return self._put_directly(sender, envelope, lane)
-            return sender.put(envelope, lane)
+            return sender.door.put(envelope, lane)
         except Exception as error:
             self._tally.add("dropped:internal_error", lane=lane)
             _guard.swallowed("delivery", error)
@@ -169,7 +170,7 @@ class Delivery:
             deadline = None if timeout is None else self._clock.monotonic() + timeout
             senders = self._each()
             for sender in senders:
-                sender.close_begin(deadline)
+                sender.ledger.close_begin(deadline)
             try:
                 for sender in senders:
                     sender.close_end()
@@ -191,7 +192,7 @@ class Delivery:
         """
         lanes: dict[str, Any] = {}
         for sender in self._each():
-            lanes.update(sender.pending())
+            lanes.update(sender.ledger.pending())
         last = self._report.last_error
         stats = {"lanes": lanes, "last_error": None if last is None else f"{type(last).__name__}: {last}"}
         if self._spool is not None:
@@ -200,14 +201,14 @@ class Delivery:
 
     def step(self) -> float:
         """One turn of each route in this thread; seconds until the next may have something to do (infinity: unknown)."""
-        return min(sender.step() for sender in self._each())
+        return min(sender.crew.step() for sender in self._each())
 
     # --- life ------------------------------------------------------------------------------------------------------
 
     def _put_directly(self, sender: Sender, envelope: Envelope, lane: Lane) -> bool:
         """No queue: `sync_mode` delivers here and now, ``send=False`` nowhere."""
         if self._options.send:
-            return sender.deliver_now(envelope, lane)
+            return sender.door.deliver_now(envelope, lane)
         if self._closed:
             self._report.dropped("closed", [envelope], [lane])
             return False
@@ -239,7 +240,7 @@ class Delivery:
         self._report.level = "debug"
         self._warm_up()
         for sender in self._each():
-            sender.last_seconds = self._options.shutdown_timeout / 2
+            sender.door.last_seconds = self._options.shutdown_timeout / 2
         self.close(self._options.shutdown_timeout)
 
     def _warm_up(self) -> None:
@@ -247,11 +248,12 @@ class Delivery:
         Load what the first request and the first rendering need, before the time for them begins: a program that crashes at
         its start has loaded none of it, and on a slow machine that alone takes longer than the exit may wait for a server.
         """
-        if any(sender.waiting() for sender in self._each()):
+        first = [one for sender in self._each() if (one := sender.ledger.first()) is not None]
+        if first:
             with _guard.shield("preparing the exit"), _guard.quiet():
                 self._transport.prepare()
-                for sender in self._each():
-                    sender.seal_one()
+                for envelope in first:
+                    envelope.seal()
 
     @property
     def shutdown_timeout(self) -> float:
@@ -261,12 +263,12 @@ class Delivery:
     def hurry(self) -> None:
         """Let a thread that waits in `flush` or `sync_mode` go on at once. Safe in a signal handler."""
         for sender in self._each():
-            sender.hurry()
+            sender.ledger.hurry()
 
     def before_fork(self) -> None:
         """Wait until no thread of ours is in the middle of something that a child would inherit half done."""
         deadline = time.monotonic() + FORK_WAIT
-        self._kept = [worker for sender in self._each() for worker in sender.before_fork(deadline)]
+        self._kept = [worker for sender in self._each() for worker in sender.crew.before_fork(deadline)]
 
     def after_fork_in_parent(self) -> None:
         """Let them go on."""
@@ -280,9 +282,8 @@ class Delivery:
         self._transport.reset_after_fork()
         if self._spool is not None:
             self._spool.reset_after_fork()
-        self._circuit = Circuit()
+        self._circuit.reset_after_fork()
         for sender in self._each():
-            sender.circuit = self._circuit
             sender.reset_after_fork()
         self._kept = []
         self._ready = False

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from phtrack.seams import Verdict
 
+FOREVER = float("inf")
+"""Seconds until something that time alone doesn't bring."""
 LONGEST_WAIT = 30.0
 """Seconds; no back-off and no `Retry-After` makes a batch wait longer."""
 SHORTEST_WAIT = 0.1
@@ -88,6 +90,10 @@ class Circuit:
     __slots__ = ("_opened", "_probing", "_until")
 
     def __init__(self) -> None:
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In a child: closed; it will find out for itself."""
         self._opened = 0
         """How often in a row the circuit opened; 0 while it is closed."""
         self._until = 0.0

@@ -63,6 +63,7 @@ class Spool:
         self._clock = clock
         self._report = report
         self._numbers = count()
+        self._closed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -266,10 +267,10 @@ class Spool:
     def take(self, limit: int, size: int) -> tuple[str, list[tuple[Lane, Envelope]]] | None:
         """
         Events of the oldest segment nobody holds, now in hand: (protocol, [(lane, event), ...]), at most *limit* of them and about
-        *size* bytes, for one endpoint. None when there is nothing.
+        *size* bytes, for one endpoint. None when there is nothing, and after the close.
         """
         with self._lock:
-            if not self._ready:
+            if not self._ready and not self._closed:
                 self._overflowed = False
                 try:
                     self._claim_oldest()
@@ -341,7 +342,9 @@ class Spool:
     # --- the rest --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let go of everything; what is left stays on disk, what was claimed and not taken included."""
+        """Let go of everything; what is left stays on disk, what was claimed and not taken included. Late events can be kept."""
+        with self._lock:
+            self._closed = True  # before the rest, or a thread that is late would claim what nobody gives back
         self.put_back()
         with self._lock:
             for segment in list(self._open.values()):

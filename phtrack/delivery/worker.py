@@ -4,7 +4,7 @@ One pair of hands of a sender: takes batches, makes attempts, and draws the conc
     turn() = one step, without a thread: send what is due, or say for how many seconds there is nothing to do
     run()  = a thread around it
 
-Everything it decides it hands to the sender, which owns the queues, the lock and the counters.
+What it decides it hands to the sender, which knows how events end; the ledger knows which are its to send.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from phtrack import _guard
 from phtrack.delivery import native, policy
+from phtrack.delivery.policy import FOREVER
 from phtrack.delivery.v1 import partition
 from phtrack.seams import Batch
 
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
     from phtrack.delivery.sender import Sender
     from phtrack.seams import Envelope, Lane, Outcome
 
-FOREVER = float("inf")
-
 
 class Worker:
     """Sends for one `Sender`. A turn is never taken by two threads at once."""
 
-    __slots__ = ("_batches", "_epoch", "_sender", "_wake", "at_work", "listening")
+    __slots__ = ("_batches", "_epoch", "_ledger", "_sender", "_wake", "at_work", "listening")
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+        self._ledger = sender.ledger
         self._batches: deque[Batch] = deque()
         """Batches on the way, the next one first: one that waits for its next attempt, or the halves of a split."""
         self._epoch = -1
@@ -45,7 +45,7 @@ class Worker:
         modules half imported by a thread that it doesn't have, and wait for them for ever.
         """
         self.listening = False
-        """True while asleep and interested in new events. Guarded by the sender's lock."""
+        """True while asleep and interested in new events. Guarded by the ledger's lock."""
 
     # --- one turn --------------------------------------------------------------------------------------------------
 
@@ -57,13 +57,13 @@ class Worker:
             Seconds until there may be something to do; 0 is now, infinity is "when something comes in".
         """
         sender = self._sender
-        self._epoch = sender.epoch
+        self._epoch = self._ledger.epoch
         while self._batches and self._batches[0].settled:
             self._batches.popleft()  # somebody ended it: the exit, which could wait no longer
         if not self._batches:
-            taken = sender.next_batch() or sender.next_spooled()
+            taken = sender.next_batch()
             if taken is None:
-                return sender.idle_for()
+                return sender.due_in()
             self._batches.extend(self._seal(taken))
             if not self._batches:
                 return 0.0
@@ -103,12 +103,12 @@ class Worker:
         if len(parts) == 1 and not ended:
             return [batch]
         batches = [self._part(batch, part) for part in parts if part]
-        if not self._sender.claim(batch, batches):
+        if not self._ledger.claim(batch, batches):
             return []
         for envelope, lane in ended:
             if envelope.body:
                 self._sender.report.too_large(envelope, lane)
-        self._sender.ended(batch, ended)
+        self._sender.ended(batch, [one[0] for one in ended], [one[1] for one in ended])
         return batches
 
     def _part(self, batch: Batch, events: list[tuple[Envelope, Lane]]) -> Batch:
@@ -178,7 +178,7 @@ class Worker:
         middle = len(events) // 2
         halves = [self._part(batch, events[:middle]), self._part(batch, events[middle:])]
         _guard.say("debug", "a batch of %d events was too large for the server and goes in halves", len(batch))
-        if self._sender.claim(batch, halves):
+        if self._ledger.claim(batch, halves):
             self._batches.extendleft(reversed(halves))
 
     def _delivered(self, batch: Batch, outcome: Outcome, now: float) -> None:
@@ -214,24 +214,23 @@ class Worker:
     def run(self) -> None:
         """The life of a sending thread: turns, and rests between them, until the sender is closed."""
         sender = self._sender
-        with _guard.quiet(), sender.working(self):
+        try:
+            # The capture call that started us waits for a sign of life, and then for the interpreter's lock: let it go first,
+            # or it waits for a slice of the imports to come.
+            self._wake.acquire(True, 0.002)
+            with self.at_work:
+                sender.transport.prepare()
+        except Exception as error:
+            _guard.swallowed("delivery's start", error)
+        while not sender.closed:
             try:
-                # The capture call that started us waits for a sign of life, and then for the interpreter's lock: let it go first,
-                # or it waits for a slice of the imports to come.
-                self._wake.acquire(True, 0.002)
                 with self.at_work:
-                    sender.transport.prepare()
+                    wait = self.turn()
             except Exception as error:
-                _guard.swallowed("delivery's start", error)
-            while not sender.closed:
-                try:
-                    with self.at_work:
-                        wait = self.turn()
-                except Exception as error:
-                    self._stumbled(error)
-                    wait = 0.0
-                if wait > 0:
-                    self._rest(wait)
+                self._stumbled(error)
+                wait = 0.0
+            if wait > 0:
+                self._rest(wait)
 
     def _stumbled(self, error: Exception) -> None:
         """A defect of ours must cost one batch, counted, and neither the thread nor a busy loop."""
@@ -242,26 +241,26 @@ class Worker:
         _guard.swallowed("delivery", error)
 
     def _rest(self, seconds: float) -> None:
-        sender = self._sender
-        with sender.lock:
-            if sender.epoch != self._epoch or sender.closed:
+        ledger = self._ledger
+        with ledger.lock:
+            if ledger.epoch != self._epoch or self._sender.closed:
                 return
             if not self._batches:
-                seconds = sender.idle_for_locked()
+                seconds = self._sender.due_in_locked()
                 if seconds <= 0:
                     return
                 self.listening = True
-            sender.sleepers.append(self)
+            ledger.sleepers.append(self)
         woken = self._wake.acquire(True, -1 if seconds == FOREVER else min(seconds, 1e6))
-        with sender.lock:
+        with ledger.lock:
             self.listening = False
-            if self in sender.sleepers:
-                sender.sleepers.remove(self)  # the time was up
+            if self in ledger.sleepers:
+                ledger.sleepers.remove(self)  # the time was up
             elif not woken:
                 self._wake.acquire(False)  # woken in the moment the time was up
 
     def wake(self) -> None:
-        """End the rest. The caller holds the sender's lock and has found this worker among the sleepers."""
+        """End the rest. The caller holds the ledger's lock and has found this worker among the sleepers."""
         self._wake.release()
 
 

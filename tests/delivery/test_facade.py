@@ -155,6 +155,18 @@ def test_close_gives_up_what_it_cannot_deliver_in_time() -> None:
     assert tally.read() == {"admitted.events": 5, "dropped:closed_undelivered.events": 5}
 
 
+def test_a_close_without_threads_ends_when_a_batch_has_no_attempts_left() -> None:
+    """What waits behind that batch is given up with it: nobody turns in circles for what nobody will send."""
+    transport = RecordingTransport(*[503] * 9)
+    delivery, tally = make(transport, FakeClock(), max_retries=0, flush_at=1)
+    for n in range(3):
+        delivery.put(event(n))
+    delivery.close(None)
+    assert len(transport.requests) == 1
+    counts = tally.read()
+    assert counts["dropped:retries_exhausted.events"] == 1 and counts["dropped:closed_undelivered.events"] == 2
+
+
 def test_an_event_that_was_given_up_while_it_was_made_costs_its_neighbours_nothing() -> None:
     """seal() answering None ends that event alone."""
 

@@ -188,6 +188,56 @@ def test_what_was_claimed_and_not_sent_at_the_close_counts_as_spooled(tmp_path: 
     assert delivery.flush() and len(transport.events) == 10
 
 
+@pytest.mark.parametrize("when", ["before the taking", "after the taking"])
+def test_a_close_while_a_thread_reads_the_spool(when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read counts as recovered and as spooled, or not at all; the files are anybody's afterwards."""
+    leave(tmp_path, *range(10))
+    delivery, tally = make(tmp_path, RecordingTransport(), flush_at=3)
+    spool: Any = delivery._spool
+    take = spool.take
+
+    def close() -> None:
+        # The end of a close whose time is up: without the turns that it takes in this thread before.
+        for sender in delivery._each():
+            sender.end()
+        spool.close()
+
+    def interrupted(*limits: int) -> Any:
+        if when == "before the taking":
+            close()
+        taken = take(*limits)
+        if when == "after the taking":
+            close()
+        return taken
+
+    monkeypatch.setattr(spool, "take", interrupted)
+    delivery.step()
+    counts = tally.read()
+    assert counts.get("recovered.events", 0) == counts.get("spooled.events", 0)
+    assert counts.get("delivered.events", 0) == 0
+    transport = RecordingTransport()
+    delivery, _ = make(tmp_path, transport)
+    assert delivery.flush() and sorted(names(transport)) == [f"e{n}" for n in range(10)]
+
+
+def test_with_a_spool_events_wait_for_company_as_without(tmp_path: Path) -> None:
+    """That the directory is due for a look sends what was left there, and nothing that waits in memory."""
+    leave(tmp_path, 1, 2)
+    transport, clock = RecordingTransport(), FakeClock()
+    delivery, _ = make(tmp_path, transport, clock, flush_interval=5.0)
+    delivery.put(event(3))
+    clock.advance(1)
+    delivery.step()
+    assert names(transport) == ["e1", "e2"]
+    while delivery.step() == 0.0:
+        pass
+    assert names(transport) == ["e1", "e2"] and delivery.step() == pytest.approx(4.0)
+    clock.advance(4)
+    delivery.put(event(4))
+    delivery.step()
+    assert [len(request) for request in transport.requests] == [2, 2]
+
+
 def test_a_full_queue_overflows_to_disk(tmp_path: Path) -> None:
     """Admitted, spooled, and delivered when the queue has drained."""
     transport = RecordingTransport()
