@@ -75,7 +75,7 @@ def splice(event: bytes, extra: bytes) -> bytes:
     if extra == b"{}":
         return event
     head = event[:-2]
-    return head + (b"" if head.endswith(b"{") else b",") + extra[1:-1] + b"}}"
+    return b"".join((head, b"" if head.endswith(b"{") else b",", memoryview(extra)[1:-1], b"}}"))
 
 
 def add_properties(draft: Draft, properties: dict[str, Any]) -> None:

@@ -135,10 +135,11 @@ def _object(
     found: list[str],
     ask: Callable[[dict[str, Any]], Any] | None,
 ) -> bytes:
-    entries = [
-        _entry(report, renderer, shown, index, picture, texts[index], rung)
-        for index, picture in enumerate(report.snapshot.pictures[: rung.entries])
-    ]
+    listed: list[bytes] = []
+    for index, picture in enumerate(report.snapshot.pictures[: rung.entries]):
+        listed.append(b"," if listed else b"[")
+        _add_entry(listed, report, renderer, shown, index, picture, texts[index], rung)
+    listed.append(b"]")
     first = report.snapshot.pictures[0]
     about: dict[str, Any] = {
         "$exception_type": first.link.type,
@@ -148,21 +149,22 @@ def _object(
         about["$exception_level"] = report.boundary.level
     if report.boundary.source is not None:
         about["$exception_source"] = report.boundary.source
-    listed = b"[" + b",".join(entries) + b"]"
     if ask is not None:
-        print_ = _asked(ask, about, listed) or print_
+        print_ = _asked(ask, about, b"".join(listed)) or print_
     if print_ is not None:
         about["$exception_fingerprint"] = print_.value
     why = _about_the_event(report, print_, given_up, found)
     if why:
         about["phtrack"] = why
-    body = encode.dumps(about)[:-1] + b',"$exception_list":' + listed
+    parts = [encode.dumps(about)[:-1], b',"$exception_list":', *listed]
     if report.steps and rung.steps:
-        body += b',"$exception_steps":[' + b",".join(_scrubbed_steps(report, found)) + b"]"
-    return body + b"}"
+        parts += (b',"$exception_steps":[', b",".join(_scrubbed_steps(report, found)), b"]")
+    parts.append(b"}")
+    return b"".join(parts)
 
 
-def _entry(
+def _add_entry(
+    parts: list[bytes],
     report: Report,
     renderer: FrameRenderer,
     shown: dict[int, values.Shown],
@@ -170,7 +172,8 @@ def _entry(
     picture: Picture,
     text: str,
     rung: Rung,
-) -> bytes:
+) -> None:
+    """Add the pieces of one exception's JSON to *parts*."""
     link = picture.link
     entry: dict[str, Any] = {"type": link.type, "value": text[: rung.text]}
     if link.module is not None:
@@ -178,14 +181,18 @@ def _entry(
     if index == 0 and report.snapshot.thread_id is not None:
         entry["thread_id"] = report.snapshot.thread_id
     entry["mechanism"] = _mechanism(report.boundary, index, picture)
-    frames = [
-        renderer.frame(level, shown.get(id(level)), rung.detail)
-        for level in _kept(picture.levels, rung.detail.max_frames)
-    ]
+    levels = _kept(picture.levels, rung.detail.max_frames)
     body = encode.dumps(entry)
-    if not frames:
-        return body
-    return body[:-1] + b',"stacktrace":{"type":"raw","frames":[' + b",".join(frames) + b"]}}"
+    if not levels:
+        parts.append(body)
+        return
+    parts += (body[:-1], b',"stacktrace":{"type":"raw","frames":')
+    mark = b"["
+    for level in levels:
+        parts.append(mark)
+        renderer.add_frame(parts, level, shown.get(id(level)), rung.detail)
+        mark = b","
+    parts.append(b"]}}")
 
 
 def _kept(levels: list[Level], limit: int | None) -> list[Level]:

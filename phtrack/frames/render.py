@@ -61,9 +61,9 @@ class FrameRenderer:
         self._is_in_app = is_in_app
         self._scrubber = scrubber
 
-    def frame(self, level: Level, values: Shown | None, detail: Detail) -> bytes:
+    def add_frame(self, parts: list[bytes], level: Level, values: Shown | None, detail: Detail) -> None:
         """
-        The JSON object of one frame.
+        Add the pieces of one frame's JSON object to *parts*.
 
         Args:
             values: Those of this frame, rendered.
@@ -79,10 +79,11 @@ class FrameRenderer:
         if level.omitted:
             extras["omitted"] = level.omitted
         if values is None or not detail.values:
-            return _join(body, extras)
+            _add(parts, body, extras)
+            return
         if values.notes:
             extras["not_recorded"] = values.notes
-        return _join(body, extras, values.variables, values.code_variables)
+        _add(parts, body, extras, values.variables, values.code_variables)
 
     def place(self, site: Site) -> dict[str, Any]:
         """A frame in short: where it stands, and the line there."""
@@ -166,16 +167,20 @@ class FrameRenderer:
         return details
 
 
-def _join(body: bytes, extras: dict[str, Any], variables: str = "", code_variables: str = "") -> bytes:
-    """Add *extras* and *variables* to the `phtrack` object that ends *body*, and `code_variables` after it."""
+def _add(
+    parts: list[bytes], body: bytes, extras: dict[str, Any], variables: str = "", code_variables: str = ""
+) -> None:
+    """Add *body* with *extras* and *variables* in the `phtrack` object that ends it, and `code_variables` after that."""
     if not extras and not variables:
-        return body
-    parts = [body[:-2]]  # ...,"phtrack":{   or   ...,"phtrack":{"qualname":"x"
-    if not parts[0].endswith(b"{"):
+        parts.append(body)
+        return
+    head = body[:-2]  # ...,"phtrack":{   or   ...,"phtrack":{"qualname":"x"
+    parts.append(head)
+    if not head.endswith(b"{"):
         parts.append(b",")
     if extras:
         parts.append(encode.dumps(extras)[1:-1])
-    if variables:
-        parts.append(f'{"," if extras else ""}"variables":[{variables}]'.encode())
-    parts.append(b'},"code_variables":{%s}}' % code_variables.encode() if code_variables else b"}}")
-    return b"".join(parts)
+        if variables:
+            parts.append(b",")
+    rest = f'"variables":[{variables}]}}' if variables else "}"
+    parts.append(f'{rest},"code_variables":{{{code_variables}}}}}'.encode() if code_variables else rest.encode() + b"}")

@@ -24,6 +24,8 @@ HEAD = 10
 """Entries read of such a one."""
 MAX_KEY = 64
 """Characters of a key or text that is taken as it is."""
+SHORT_INT = 1 << 62
+"""Below it a whole number is taken as it is."""
 
 
 class Container(NamedTuple):
@@ -88,7 +90,11 @@ def fill_dict(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
             rule = rules[key] if key in rules else f.rule_for(key)
             if rule is not None:
                 entry = f.masked(rule, entry)
-            elif not ((kind := type(entry)) is float or (kind is str and len(entry) <= MAX_KEY)):
+            elif not (
+                (kind := type(entry)) is float
+                or (kind is str and len(entry) <= MAX_KEY)
+                or (kind is int and -SHORT_INT < entry < SHORT_INT)
+            ):
                 entry = visit(entry)
             items.append((key, entry))
         else:

@@ -37,7 +37,7 @@ class _NotPlain(Exception):
 class Plain:
     """Writes the plain containers of one event."""
 
-    __slots__ = ("_checked", "_keys", "_left", "_scrubber", "_texts")
+    __slots__ = ("_checked", "_known", "_keys", "_left", "_scrubber", "_texts")
 
     def __init__(self, scrubber: Texts) -> None:
         self._scrubber = scrubber
@@ -46,6 +46,8 @@ class Plain:
         """What is still to be looked at, together."""
         self._checked: set[tuple[str, str]] = set()
         """(text, its name) that were looked at alone and hold nothing."""
+        self._known: dict[int, tuple[str | None, Node]] = {}
+        """id of a node -> its text, and the node, whose id it is."""
         self._keys: set[str] = set()
         """Mapping keys that are short words."""
 
@@ -53,6 +55,12 @@ class Plain:
         """The one form that *node* has; None if it needs a closer look."""
         if node.form not in (MAPPING, SEQUENCE, OBJECT):
             return None
+        known = self._known.get(id(node))
+        if known is None:
+            known = self._known[id(node)] = (self._written(node), node)
+        return known[0]
+
+    def _written(self, node: Node) -> str | None:
         self._left = MAX_NODES
         self._texts.clear()
         try:

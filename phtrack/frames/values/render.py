@@ -60,8 +60,8 @@ class ValueRenderer:
         self._left_for_contract = code_variables
         self._left = variables
         self._writer = Writer(scrubber)
-        self._known: dict[tuple[int, str], tuple[_Variable, Any]] = {}
-        """(id of a value, the variable's name) -> what was rendered, and the value, whose id it is."""
+        self._known: dict[tuple[int, str], tuple[_Variable, Node]] = {}
+        """(id of a node, the variable's name) -> what was rendered, and the node, whose id it is."""
 
     def frame(self, taken: Taken) -> Shown:
         """
@@ -87,7 +87,10 @@ class ValueRenderer:
                 entry = f'{{"name":{quoted_name},"value":{contract},"type":"int"}}'
                 size = _NUMBER
             else:
-                rest, contract, size, hid = _scalar(value) or self._variable(name, value)
+                if of is Node:
+                    rest, contract, size, hid = self._node(name, value)
+                else:
+                    rest, contract, size, hid = _scalar(value) or self._written(name, value)
                 entry = f'{{"name":{quoted_name},"value":{rest}'
                 if hid:
                     rules += hid
@@ -109,21 +112,18 @@ class ValueRenderer:
         nodes.sort()
         return Shown(",".join(scalars + nodes), ",".join(entries), notes, rules)
 
-    def _variable(self, name: str, value: Any) -> _Variable:
-        """A text or a node."""
-        known = self._known.get((id(value), name))
-        if known is not None:
-            return known[0]
-        try:
-            variable = self._written(name, value)
-        except Exception:  # fails closed
-            return f'{HIDDEN},"type":{name_of(_type_of(value))},"redacted":"error"}}', HIDDEN, len(HIDDEN), ("error",)
-        self._known[id(value), name] = (variable, value)
-        return variable
+    def _node(self, name: str, node: Node) -> _Variable:
+        known = self._known.get((id(node), name))
+        if known is None:
+            known = self._known[id(node), name] = (self._written(name, node), node)
+        return known[0]
 
     def _written(self, name: str, value: Any) -> _Variable:
         writer = self._writer
-        forms = writer.variable(value, name)
+        try:
+            forms = writer.variable(value, name)
+        except Exception:  # fails closed
+            return f'{HIDDEN},"type":{name_of(_type_of(value))},"redacted":"error"}}', HIDDEN, len(HIDDEN), ("error",)
         shown, contract = forms[0], forms[1]
         more = _cut(value)
         rules = writer.found

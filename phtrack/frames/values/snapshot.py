@@ -14,6 +14,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from phtrack import _guard
+from phtrack.frames.values.containers import SHORT_INT
 from phtrack.frames.values.expressions import LOCAL, evaluate
 from phtrack.frames.values.formatter import Formatter
 from phtrack.frames.values.node import MISSING, TIME
@@ -130,13 +131,19 @@ class ValueSnapshot:
         formatter = self._formatter
         read = formatter.read
         left = len(names)
-        for name, rule in names:
-            if formatter.ended is not None:
-                break
+        for name, rule in names if formatter.ended is None else ():
             left -= 1
             value = get(name, MISSING)
-            if value is not MISSING and name not in first:
-                taken.append((name, read(value) if rule is None else formatter.masked(rule, value), VARIABLE))
+            if value is MISSING or name in first:
+                continue
+            if rule is not None:
+                value = formatter.masked(rule, value)
+            elif (kind := type(value)) is not float and not (kind is int and -SHORT_INT < value < SHORT_INT):
+                value = read(value)
+                if formatter.ended is not None:
+                    taken.append((name, value, VARIABLE))
+                    break
+            taken.append((name, value, VARIABLE))
         if formatter.ended is not None:
             self._spent = True
             why = f"{left} more variables of this frame, and those of the frames around it: {formatter.ended}"
