@@ -1,6 +1,6 @@
 """
 Tornado: one event for what escapes a request handler or a websocket's callbacks, with its route and the status; also for what
-a request (not a websocket) has left on the loop (`IOLoop.add_callback`, `spawn_callback`).
+they have left on the loop (`IOLoop.add_callback`, `spawn_callback`).
 
     install(app) -> undo            install_auto() -> undo, for every application
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
@@ -40,8 +40,11 @@ CALLBACK_SOURCE = "tornado.ioloop_callback"
 _KEY = "_phtrack"
 """The attribute of applications that holds what is installed there, and of handlers while their request is watched."""
 
-_request: ContextVar[_Watch | None] = ContextVar("phtrack_tornado", default=None)
-"""What watches the request that runs; copied to what it leaves on the loop."""
+_TOLD = "_phtrack_told"
+"""The attribute of a websocket's handler that holds the error that was captured on the loop, until Tornado tells of it again."""
+
+_request: ContextVar[_Request | None] = ContextVar("phtrack_tornado", default=None)
+"""The request that runs; copied to what it leaves on the loop."""
 
 
 def install(
@@ -115,10 +118,8 @@ class _Watch:
             return
         setattr(handler, _KEY, self)
         extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, handler)
-        # Each request is a task of its own, with which the variable goes. Before Tornado 6.6, a websocket leaves its own
-        # coroutines on the loop, and is told of their errors as well.
-        if not isinstance(handler, WebSocketHandler):
-            _request.set(self)
+        # Each request is a task of its own, with which the variable goes.
+        _request.set(_Request(self, handler if isinstance(handler, WebSocketHandler) else None))
         with _http.request_context(facts(handler), self.options, extra=extra if isinstance(extra, Mapping) else None):
             await execute(handler, *args, **kwargs)
 
@@ -131,7 +132,7 @@ class _Watch:
                 or _is_disconnect(handler, error)
             ):
                 return
-            if not _http.captures(self.options):
+            if vars(handler).get(_TOLD) is error or not _http.captures(self.options):
                 return
             self._identify(handler)
             if self.options.capture_body:
@@ -147,11 +148,31 @@ class _Watch:
             if who is not None:
                 phtrack.identify_context(who)
 
-    def callback_failed(self, error: Exception) -> None:
+    def callback_failed(self, error: Exception, request: _Request, callback: Any) -> None:
         """Capture what the loop is about to log."""
+        if request.socket is not None and _is_websockets_own(callback):
+            self.failed(request.socket, error)
+            setattr(request.socket, _TOLD, error)
+            return
         with _guard.shield("capturing what left a callback of the loop"):
             if _http.captures(self.options):
                 _http.capture(error, self.options, source=CALLBACK_SOURCE, mechanism="task")
+
+
+class _Request(NamedTuple):
+    """A request as what it leaves on the loop knows it."""
+
+    watch: _Watch
+    socket: WebSocketHandler | None
+    """The handler of a websocket."""
+
+
+def _is_websockets_own(callback: Any) -> bool:
+    """
+    True for what Tornado before 6.6 does when a websocket's coroutine has ended. It only asks for the result; if that is an
+    error, the request gets it a second time, without the frames that it came from: a future tells them once.
+    """
+    return getattr(getattr(callback, "func", None), "__module__", None) == WebSocketHandler.__module__
 
 
 def _is_disconnect(handler: RequestHandler, error: Exception) -> bool:
@@ -221,18 +242,18 @@ def _note_body(handler: RequestHandler) -> None:
 class _Observed:
     """A callback of the loop's, watched. Tornado writes callbacks that fail to its log: it looks like the one it stands for."""
 
-    __slots__ = ("_callback", "_watch")
+    __slots__ = ("_callback", "_request")
 
-    def __init__(self, callback: Any, watch: _Watch) -> None:
+    def __init__(self, callback: Any, request: _Request) -> None:
         self._callback = callback
-        self._watch = watch
+        self._request = request
 
     def __call__(self) -> Any:
         __tracebackhide__ = True
         try:
             return self._callback()
         except Exception as error:
-            self._watch.callback_failed(error)
+            self._request.watch.callback_failed(error, self._request, self._callback)
             raise
 
     def __repr__(self) -> str:
@@ -294,6 +315,7 @@ class _Patches:
             watch = vars(handler).get(_KEY)
             if watch is not None and isinstance(handler, WebSocketHandler):
                 watch.failed(handler, error)
+                vars(handler).pop(_TOLD, None)
             return log(handler, kind, error, tb)
 
         return log_exception
@@ -301,8 +323,8 @@ class _Patches:
     def _around_callback(self, run: Any) -> Any:
         @wraps(run)
         def _run_callback(loop: IOLoop, callback: Any) -> Any:
-            watch = _request.get()
-            return run(loop, callback if watch is None else _Observed(callback, watch))
+            request = _request.get()
+            return run(loop, callback if request is None else _Observed(callback, request))
 
         return _run_callback
 

@@ -120,6 +120,11 @@ def application(code: Code) -> Application:
         def on_message(self, message: Any) -> None:
             code.boom(message)
 
+    class Desk(WebSocketHandler):
+        def on_message(self, message: Any) -> None:
+            IOLoop.current().add_callback(code.background)
+            self.close()
+
     boom = on_get(lambda handler, number=0: code.boom(number))
     return Application(
         [
@@ -144,6 +149,7 @@ def application(code: Code) -> Application:
             ("/plain-background", on_get(plain_background)),
             ("/rooms/(?:.*)", Room),
             ("/halls/(?:.*)", Hall),
+            ("/desks/(?:.*)", Desk),
         ]
     )
 
@@ -235,7 +241,22 @@ class TestTornado(Requests, Streams, Backgrounds, Middlewares, Teardowns, Bodies
                         with pytest.raises(Exception):
                             socket.recv(timeout=10)
         route = f"/{path}/(?:.*)"
-        assert described(watched.the_exception()) == self.unhandled("/rooms", status=101, route=route)
+        event = watched.the_exception()
+        assert described(event) == self.unhandled("/rooms", status=101, route=route)
+        frames = event["properties"]["$exception_list"][0]["stacktrace"]["frames"]
+        assert [one["function"] for one in frames][-2:] == ["on_message", "boom"]
+
+    def test_what_a_websocket_leaves_on_the_loop(self, watched: Watched) -> None:
+        """Its error is one event with the ids of the websocket's request."""
+        with self.serving(watched) as base:
+            headers = {"X-POSTHOG-DISTINCT-ID": "user-1"}
+            with connect(f"{base.replace('http', 'ws')}/desks/1", additional_headers=headers) as socket:
+                socket.send("boom")
+                with pytest.raises(Exception):
+                    socket.recv(timeout=10)
+        event = watched.the_exception()
+        assert event["distinct_id"] == "user-1"
+        assert described(event)["source"] == "tornado.ioloop_callback"
 
     def test_an_undo_leaves_nothing_behind(self, watched: Watched) -> None:
         """Two applications have it; Tornado's methods are back when neither has."""

@@ -55,6 +55,7 @@ OLDEST = {
         lost=("TestFastAPI and test_an_error_in_a_background_task", "TestFastAPI and test_a_mounted_application"),
     ),
     "flask": Old(("flask[async]==2.3.*", "werkzeug==2.3.*"), ("test_flask.py",)),
+    "tornado": Old(("tornado==6.4.*",), ("test_tornado.py",)),
 }
 NEWEST = ("django", "djangorestframework", "channels", "fastapi", "starlette", "flask", "werkzeug", "tornado")
 
