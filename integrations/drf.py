@@ -22,8 +22,8 @@ from rest_framework.views import exception_handler as default_handler
 from phtrack import _guard
 
 from . import _http
-from . import django as _django
 from ._django_request import route_of
+from ._django_visit import options_of, passes_filter
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -72,14 +72,12 @@ def create_exception_handler(
                     return False
             except Exception as error:
                 _guard.say("warning", "exception_filter raised %s; it is ignored", type(error).__name__, every=60)
-        return request is None or _django.passes_filter(request)
+        return request is None or passes_filter(request)
 
     def _capture(exc: Exception, request: Any, status: int) -> None:
         changes: dict[str, Any] = {} if capture_exceptions is None else {"capture_exceptions": capture_exceptions}
         asked = client or getattr(settings, "POSTHOG_DRF_CLIENT", None)
-        options = (
-            _django.options_of(request, client=asked, **changes) if asked else _django.options_of(request, **changes)
-        )
+        options = options_of(request, client=asked, **changes) if asked else options_of(request, **changes)
         if not _http.captures(options):
             return
         _http.capture(exc, options, source=SOURCE, handled=True, status=status, route=route_of(request))

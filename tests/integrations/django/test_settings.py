@@ -16,11 +16,11 @@ from django.http import FileResponse, HttpResponse, UnreadablePostError
 from django.test import Client as Browser
 from django.test.utils import override_settings
 from django.urls import path
+
+import phtrack
 from phtrack.integrations import django as integration
 from phtrack.integrations import django_commands
 from phtrack.integrations.django import PosthogContextMiddleware
-
-import phtrack
 
 from ..behaviours import Code, Watched, described, fetch, serve_asgi, serve_wsgi
 from .project import MIDDLEWARE, OURS, AppMiddleware, ProjectApp, async_urls, urls
@@ -320,6 +320,16 @@ def test_a_handler_made_before_the_install(watched: Watched) -> None:
     event = watched.the_exception()
     assert event["distinct_id"] == "u1"
     assert described(event)["source"] == "django.middleware"
+
+
+def test_an_undo_leaves_what_the_settings_list(watched: Watched) -> None:
+    """A handler whose settings list the middleware reports on, although the one that `install` added was made after it."""
+    with serving(watched) as base:
+        undo = integration.install(client=watched.client)
+        with ProjectApp(urls(Code(watched.client)), WSGIHandler, MIDDLEWARE=MIDDLEWARE).made():
+            undo()
+        fetch(base, "/boom")
+    assert described(watched.the_exception())["source"] == "django.middleware"
 
 
 def test_synchronous_middleware_in_an_asynchronous_handler(watched: Watched) -> None:
