@@ -1,5 +1,5 @@
 """
-Arrays, tables and tensors by shape, dtype and head.
+Arrays, tables and tensors by shape, dtype and head; queries and schemas of GraphQL by class.
 
 Only where the application has imported the package, and only for the package's own exact types: a subclass may have
 overridden anything, a lazy frame would compute, a tensor on a device would wait for it. These are shown by class and
@@ -29,6 +29,11 @@ ROWS = 3
 """Rows shown of a table."""
 COLUMNS = 10
 """Columns shown of a table."""
+_GRAPHQL = ("graphql.language.", "graphql.type.")
+"""
+Every resolver is handed the query's syntax tree, which holds whatever the client wrote into it under no name that could be
+masked, and the schema, which is large and says nothing about a failure. What else a resolver is told are named tuples.
+"""
 
 
 class Known(NamedTuple):
@@ -47,6 +52,8 @@ def known(cls: type, name: str) -> Known | None:
         generic = imported("numpy", "generic")
         if generic is not None and issubclass(cls, generic):
             return Known(leaf=_numpy_scalar)
+    if package == "graphql" and name.startswith(_GRAPHQL) and not issubclass(cls, tuple):
+        return Known(leaf=by_class)
     for module, type_name, fill in _TYPES:
         if module == package and imported(module, type_name) is cls:
             return Known(fill=fill)

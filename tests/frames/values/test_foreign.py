@@ -91,6 +91,27 @@ def test_elements_of_somebodys_class_are_not_run() -> None:
     assert found[0]["__class__"].endswith("Element")
 
 
+def test_a_resolver_is_shown_with_its_variables_but_not_with_the_query() -> None:
+    """Literals in a query have no name that could be masked; variables have. The schema leaves the budget to what matters."""
+    graphql = pytest.importorskip("graphql", reason="needs graphql-core")
+    seen: list[Any] = []
+
+    def login(root: Any, info: Any, **arguments: str) -> str:
+        seen.extend((info, info.field_nodes, info.field_nodes[0].arguments[0].value))
+        return "done"
+
+    arguments = {name: graphql.GraphQLArgument(graphql.GraphQLString) for name in ("password", "shop")}
+    field = graphql.GraphQLField(graphql.GraphQLString, args=arguments, resolve=login)
+    schema = graphql.GraphQLSchema(graphql.GraphQLObjectType("Query", {"login": field}))
+    query = 'query Login($shop: String = "berlin") { login(password: "hunter2", shop: $shop) }'
+    assert graphql.graphql_sync(schema, query).errors is None
+    info, nodes, literal = (entry(one)["value"] for one in seen)
+    assert (info["field_name"], info["variable_values"]) == ("login", {"shop": "berlin"})
+    assert info["schema"] == "<graphql.type.schema.GraphQLSchema>"
+    assert nodes == ["<graphql.language.ast.FieldNode>"]
+    assert literal == "<graphql.language.ast.StringValueNode>"
+
+
 def test_no_package_is_imported_to_look() -> None:
     """Formatting in a process that has none of them leaves it so."""
     code = (
