@@ -99,25 +99,22 @@ def window(site: Site, around: int = 5) -> tuple[list[str], str, list[str]] | No
 
 def changed_since_import(site: Site) -> bool:
     """
-    True when the file is certainly not the text that runs: it was written after this process had loaded phtrack, and
-    no compiled file says that it was imported since. The window is then still shown; say so next to it.
+    True when the file is certainly not the text that runs: it was written after this process had loaded phtrack, and the
+    compiled file beside it was made from another version. The window is then still shown; say so next to it.
+
+    Where no compiled files are written (`PYTHONDONTWRITEBYTECODE`, read-only folders) that can't be told.
     """
     path = location.path_at(site)
-    if location.is_pseudo(path):
+    if location.is_pseudo(path) or not sys.implementation.cache_tag:
         return False
     try:
         found = os.stat(path)
         if found.st_mtime <= _LOADED_AT:
             return False
-        compiled = sys.implementation.cache_tag and _compiled_path(path)
-        if not compiled:
-            return True
-        with open(compiled, "rb") as file:
+        with open(_compiled_path(path), "rb") as file:
             header = file.read(16)
         flags, mtime, size = unpack("<III", header[4:])
-    except (OSError, ValueError):
-        return os.path.exists(path)
-    except Exception:  # struct.error: a compiled file cut short proves nothing
+    except Exception:  # no such file, or one cut short: they prove nothing
         return False
     return not flags and (mtime != int(found.st_mtime) & 0xFFFFFFFF or size != found.st_size & 0xFFFFFFFF)
 

@@ -46,15 +46,30 @@ class Statement:
     Of a compound statement this is the header alone: its `node` has a single `pass` for a body.
     """
 
-    __slots__ = ("_found", "_is_header", "_node", "_origin", "_position", "_unsure", "first_line", "last_line", "lines")
+    __slots__ = (
+        "_found",
+        "_is_header",
+        "_node",
+        "_origin",
+        "_position",
+        "_unsure",
+        "condition",
+        "first_line",
+        "last_line",
+        "lines",
+    )
 
-    def __init__(self, origin: Site, piece: pieces.Piece, lines: tuple[str, ...], nodes: list[ast.stmt]) -> None:
+    def __init__(
+        self, origin: Site, piece: pieces.Piece, lines: tuple[str, ...], nodes: list[ast.stmt], condition: str | None
+    ) -> None:
         self.first_line: int = piece.first
         """1-based line in the file."""
         self.last_line: int = piece.last
         """The last line, included."""
         self.lines = lines
         """The lines as they stand in the file."""
+        self.condition = condition
+        """As `condition_above` has it."""
         self._is_header = piece.is_header
         self._origin = origin
         self._position = instruction.position_at(origin.code, origin.lasti)
@@ -225,7 +240,48 @@ def _find(site: Site) -> Statement | None:
         nodes = trees.parse(cut, piece.first, piece.is_header)
         if not nodes or not _fits(site.code, nodes):
             continue
-        return Statement(_bare(site), piece, cut, nodes)
+        return Statement(_bare(site), piece, cut, nodes, condition_above(lines, piece.first))
+    return None
+
+
+def raise_at(site: Site) -> tuple[str, str | None] | None:
+    """
+    The text of the `raise` that *site* stands in, if it begins a line, and the condition around it. For a quick look.
+
+    Of a statement over several lines it is the first line.
+    """
+    lineno = site.lineno
+    if lineno is None or site.template is not None or instruction.opcode_at(site.code, site.lasti) != "RAISE_VARARGS":
+        return None
+    lines = lines_of(site)
+    if lines is None:
+        return None
+    text = lines[lineno - 1].strip()
+    code = site.code
+    if not text.startswith("raise") or not (_is_module(code) or _begins(lines, code.co_firstlineno, code.co_name)):
+        return None
+    return text, condition_above(lines, lineno)
+
+
+def condition_above(lines: Sequence[str], first_line: int) -> str | None:
+    """
+    The `if ...:` or `while ...:` that decided that the statement at *first_line* (1-based) runs, where it is one line.
+
+    An `elif` is given as an `if`. Why we are here is often in it, above all for a `raise`.
+    """
+    line = lines[first_line - 1]
+    depth = len(line) - len(line.lstrip())
+    for at in range(first_line - 2, max(-1, first_line - 60), -1):
+        line = lines[at]
+        bare = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if not bare or bare[0] == "#" or indent >= depth:
+            continue
+        if bare.startswith(("if ", "elif ", "while ", "if(", "while(")):
+            return bare.removeprefix("el") if bare.endswith(":") else None
+        if not bare.startswith("else:"):
+            return None
+        depth = indent + 1  # the `if` it belongs to stands at the same depth, further up
     return None
 
 

@@ -28,6 +28,7 @@ MAX_LINES = 300
 MAX_CHARACTERS = 30_000
 MAX_BLOCK_LINES = 2_000
 """Lines of a function or module that are parsed as a whole."""
+_MAX_EMPTY = 400
 MAX_BLOCKS = 32
 """Syntax trees of functions kept in memory."""
 
@@ -81,13 +82,16 @@ def _statements(text: str, above: str, first_line: int, is_wrapped: bool | None 
     Args:
         is_wrapped: Whether *above* opens a block around it (by default, when there is something above at all).
     """
-    tree = _compiled(above + text)
+    shift = first_line - 1 - above.count("\n")
+    # The compiler skips an empty line much faster than we count up the lines of a tree.
+    empty = shift if 0 < shift < _MAX_EMPTY else 0
+    tree = _compiled("\n" * empty + above + text)
     if tree is None:
         return []
     body = tree.body[0].body if (bool(above) if is_wrapped is None else is_wrapped) else tree.body  # type: ignore[attr-defined]
-    shift = first_line - 1 - above.count("\n")
-    for statement in body:
-        _shift(statement, shift)
+    if shift != empty:
+        for statement in body:
+            _shift(statement, shift)
     return list(body)
 
 

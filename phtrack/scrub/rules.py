@@ -46,7 +46,7 @@ def scrub_text(scrubber: Scrubber, text: str, found: list[str], name: str = "") 
     return text
 
 
-_ALONE = re.compile(r"^\S{%d,}$" % formats.MIN_RANDOM, re.MULTILINE)
+_ALONE = re.compile(rf"^\S{{{formats.MIN_RANDOM},}}$", re.MULTILINE)
 """A line that may be a secret for its looks alone."""
 
 

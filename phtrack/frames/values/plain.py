@@ -37,7 +37,7 @@ class _NotPlain(Exception):
 class Plain:
     """Writes the plain containers of one event."""
 
-    __slots__ = ("_checked", "_known", "_keys", "_left", "_scrubber", "_texts")
+    __slots__ = ("_checked", "_keys", "_known", "_left", "_scrubber", "_texts")
 
     def __init__(self, scrubber: Texts) -> None:
         self._scrubber = scrubber

@@ -157,10 +157,9 @@ def _scalar(value: Any) -> _Variable | None:
 def _cut(value: Any) -> str:
     """The members that tell a value's length and what was cut, where they apply."""
     if type(value) is str:
-        length = len(value)
-        if length <= MAX_SHOWN_TEXT:
+        if len(value) <= MAX_SHOWN_TEXT:
             return ""
-        return f',"length":{length},"truncated":"first {MAX_SHOWN_TEXT:,} of {length:,} characters"'
+        return f',"length":{len(value)},"truncated":"first {MAX_SHOWN_TEXT:,} of {len(value):,} characters"'
     if type(value) is not Node:
         return ""
     length, cut = value.length, None

@@ -11,10 +11,12 @@ mentions, never all its globals.
 from __future__ import annotations
 
 import ast
+import sys
 from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames.values.expressions import Compiler, Shown, Step
+from phtrack.frames.values.simple import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +37,7 @@ _COMPREHENSIONS = {
     "<genexpr>": ast.GeneratorExp,
 }
 _SCOPES = (*_COMPREHENSIONS.values(), ast.Lambda)
+_LOAD = ast.Load()
 
 
 class Plan:
@@ -93,8 +96,12 @@ def make_plan(site: Site, *, with_source: bool) -> Plan:
 
 def _roots(site: Site) -> Iterator[ast.AST]:
     """The syntax trees whose expressions are evaluated in this frame."""
-    from phtrack.frames.statement import statement_of
+    from phtrack.frames.statement import raise_at, statement_of
 
+    if site.statement is None and (plain := raise_at(site)) is not None and (names := names_in(plain[0])) is not None:
+        yield from _named(names)
+        yield from _condition_parts(plain[1])
+        return
     statement = statement_of(site)
     if not statement:
         return
@@ -108,14 +115,26 @@ def _roots(site: Site) -> Iterator[ast.AST]:
         elif inner is not None:
             yield from _own_parts(inner)
         return
-    if failing is not None and not any(_holds(one, failing) for one in ast.walk(node) if isinstance(one, _SCOPES)):
+    if failing is not None and not (_has_inner(site.code) and _is_in_scope(node, failing)):
         yield failing
     yield from header_of(node)
-    yield from conditions_of(statement, site)
+    yield from _condition_parts(statement.condition)
+
+
+def _has_inner(code: CodeType) -> bool:
+    """Whether there are lambdas, comprehensions or functions in *code* at all."""
+    return any(type(constant) is type(code) for constant in code.co_consts) or _INLINES
+
+
+def _is_in_scope(node: ast.AST, failing: ast.AST) -> bool:
+    """True when *failing* is in a part of *node* where names mean something else."""
+    return any(_holds(one, failing) for one in ast.walk(node) if isinstance(one, _SCOPES))
 
 
 def header_of(node: ast.AST) -> list[ast.AST]:
     """The parts of a statement that run before its body does; all of a simple one, the value before its target."""
+    if isinstance(node, (ast.Expr, ast.Return, ast.Raise)):
+        return [node]
     if isinstance(node, (ast.If, ast.While)):
         return [node.test]
     if isinstance(node, (ast.For, ast.AsyncFor)):
@@ -150,42 +169,23 @@ def _loaded(target: ast.expr) -> ast.expr:
     return target
 
 
-def conditions_of(statement: Any, site: Site) -> Iterator[ast.AST]:
-    """The test that decided that the statement runs: why we are here is often in it, above all for a `raise`."""
-    for line in lines_above(statement, site):
-        try:
-            tree = ast.parse(line.strip().removeprefix("el") + " pass").body[0]
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return
-        yield from header_of(tree)
+def _named(names: list[str]) -> list[ast.AST]:
+    return [ast.Name(name, _LOAD) for name in names]
 
 
-def lines_above(statement: Any, site: Site) -> Iterator[str]:
-    """The line of the `if`, `elif` or `while` around the statement, where it is one line."""
-    from phtrack.frames.source import lines_of
-
-    lines = lines_of(site)
-    if not lines or not 0 < statement.first_line <= len(lines):
+def _condition_parts(condition: str | None) -> Iterator[ast.AST]:
+    """The expressions of `statement.condition_above`."""
+    if condition is None:
         return
-    depth = _indent(lines[statement.first_line - 1])
-    for at in range(statement.first_line - 2, max(-1, statement.first_line - 60), -1):
-        line = lines[at]
-        bare = line.strip()
-        indent = _indent(line)
-        if not bare or bare[0] == "#" or indent >= depth:
-            continue
-        if bare.startswith(("if ", "elif ", "while ", "if(", "while(")):
-            if bare.endswith(":"):
-                yield line
-            return
-        if bare.startswith(("else:", "elif ")):
-            depth = indent + 1  # the `if` it belongs to stands at the same depth, further up
-        else:
-            return
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+    names = names_in(condition[:-1])
+    if names is not None:
+        yield from _named(names)
+        return
+    try:
+        tree = ast.parse(condition + " pass").body[0]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    yield from header_of(tree)
 
 
 def _inner(node: ast.AST, code: CodeType, failing: ast.AST | None) -> Any:
@@ -246,23 +246,21 @@ def nearest_names(code: CodeType, lasti: int, fast: tuple[str, ...]) -> list[str
     """*fast* in the order of nearness: last mentioned before the instruction first, then those of later ones."""
     before: list[str] = []
     after: list[str] = []
-    for offset, name in _mentions(code, fast):
-        (before if offset <= lasti else after).append(name)
-    return list(dict.fromkeys((*reversed(before), *after, *fast)))
-
-
-def _mentions(code: CodeType, fast: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """(offset, name) for each instruction that reads or writes a fast slot."""
     deref = fast if _UNIFIED else (*code.co_cellvars, *code.co_freevars)
+    kind_of = _SLOTS.get
     for offset, operation, argument in _instructions(code):
-        kind = _SLOTS.get(operation)
+        kind = kind_of(operation)
         if kind is None:
             continue
-        places = [argument >> 4, argument & 15] if kind == 2 else [argument]
-        table = deref if kind == 0 else fast
-        for place in places:
-            if place < len(table):
-                yield offset, table[place]
+        mentioned = before if offset <= lasti else after
+        if kind == 2:
+            mentioned += [fast[place] for place in (argument >> 4, argument & 15) if place < len(fast)]
+        else:
+            table = fast if kind else deref
+            if argument < len(table):
+                mentioned.append(table[argument])
+    before.reverse()
+    return list(dict.fromkeys((*before, *after, *fast)))
 
 
 def _names_on_line(code: CodeType, line: int | None) -> Iterator[str]:
@@ -304,6 +302,8 @@ def _unify() -> bool:
 
 _SLOTS = _slot_operations()
 _UNIFIED = _unify()
+_INLINES = sys.version_info >= (3, 12)
+"""Whether comprehensions leave no code object of their own (PEP 709)."""
 _EXTENDED = opmap["EXTENDED_ARG"]
 _LOAD_NAME = opmap["LOAD_NAME"]
 

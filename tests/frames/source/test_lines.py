@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import linecache
 import os
+import pathlib
 import py_compile
 import sys
 import zipfile
@@ -124,13 +125,17 @@ def test_a_changed_file_is_read_again_and_too_short_a_one_is_refused(tmp_path: P
 
 
 def test_a_change_since_import_is_told(tmp_path: Path) -> None:
-    """The window of an edited file is shown, and said to be newer than what runs; a fresh import clears that."""
+    """
+    The window of an edited file is shown, and said to be newer than what runs; a fresh import clears that. Where no compiled
+    file tells, nothing is claimed.
+    """
     path = tmp_path / "changing_sample.py"
     path.write_text("def f():\n    1 / 0\n")
     os.utime(path, (1_000_000_000, 1_000_000_000))
     sys.path.insert(0, str(tmp_path))
     try:
         importlib.invalidate_caches()
+        compiled = pathlib.Path(py_compile.compile(str(path)) or "")
         module = importlib.import_module("changing_sample")
         (site,) = failing(module.f)
         assert not source.changed_since_import(site)
@@ -138,6 +143,8 @@ def test_a_change_since_import_is_told(tmp_path: Path) -> None:
         os.utime(path, (4_000_000_000, 4_000_000_000))
         assert source.changed_since_import(site)
         py_compile.compile(str(path))
+        assert not source.changed_since_import(site)
+        compiled.unlink()
         assert not source.changed_since_import(site)
     finally:
         sys.path.remove(str(tmp_path))

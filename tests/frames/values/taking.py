@@ -51,7 +51,9 @@ def taken_at(call: Callable[..., Any], *args: Any, level: int = 0, scrubber: Any
     return taken
 
 
-def render(taken: Taken, renderer: ValueRenderer | None = None) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+def render(
+    taken: Taken, renderer: ValueRenderer | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
     """`code_variables`, the richer list and the notes, as a reader of the event has them."""
     shown = (renderer or ValueRenderer(SCRUBBER)).frame(taken)
     return _read(f"{{{shown.code_variables}}}"), _read(f"[{shown.variables}]"), shown.notes
