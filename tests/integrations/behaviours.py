@@ -560,7 +560,8 @@ class Requests(_Adapter):
         """Byte for byte, with phtrack and without."""
 
         def answers(base: str) -> list[bytes]:
-            paths = ["/ok", "/boom", "/items/7", "/handled", "/missing", "/nowhere"]
+            paths = ["/ok", "/boom", "/items/7", "/handled", "/degraded", "/missing", "/nowhere"]
+            paths += ["/stream-boom", "/background", "/middleware-boom", "/teardown-boom"]  # where there are such
             found = [fetch(base, path) for path in paths]
             found.append(fetch(base, "/ok", method="HEAD"))
             found.append(fetch(base, "/echo", method="POST", body=b"\x00\xffbody" * 1_000))
