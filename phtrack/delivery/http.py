@@ -106,8 +106,16 @@ class HttpTransport:
     def send(self, batch: Batch, timeout: float) -> Outcome:
         """One attempt. Every failure is an `Outcome`; `retry` unless the request itself can never be sent."""
         size = 0
+        # Told not to reuse connections: a session that ends with the request. That the server is asked to close its end is not
+        # enough; the next request may be faster, and find a connection that is closed under its hands.
+        once = None
         try:
-            line = self._line(self._host + PATHS[batch.route, batch.protocol])
+            url = self._host + PATHS[batch.route, batch.protocol]
+            if http.reuses_connections():
+                line = self._line(url)
+            else:
+                once = self._new_session()
+                line = _resolve(once, url)
             body = self._body(batch)
             size = len(body) if isinstance(body, bytes) else sum(map(len, body))
             answer = line.pool.urlopen(
@@ -125,12 +133,15 @@ class HttpTransport:
             try:
                 content = answer.read(MAX_ANSWER_BYTES, decode_content=True)
             finally:
-                if answer.isclosed() and http.reuses_connections():
+                if answer.isclosed():
                     answer.release_conn()
                 else:
                     answer.close()  # not read to its end: what is left of it must not meet the next request
         except Exception as error:
             return self._unanswered(batch, error, size)
+        finally:
+            if once is not None:
+                once.close()
         return self._answered(batch, answer, content, size)
 
     # --- asking ----------------------------------------------------------------------------------------------------
@@ -140,11 +151,14 @@ class HttpTransport:
             session = self._session
             if session is None or self._generation != http.generation:
                 self._generation = http.generation
-                session = self._session = http.new_session(
-                    proxies=self._options.proxies, verify=self._options.verify, connections=self._options.thread + 1
-                )
+                session = self._session = self._new_session()
                 self._lines = {}
             return session
+
+    def _new_session(self) -> requests.Session:
+        return http.new_session(
+            proxies=self._options.proxies, verify=self._options.verify, connections=self._options.thread + 1
+        )
 
     def _line(self, url: str) -> _Line:
         """The way to *url*: `requests` decides about proxies and certificates, from arguments and environment, once."""

@@ -1,4 +1,9 @@
-"""Runs small programs in processes of their own, against a server of the test, and says what they left behind."""
+"""
+Runs programs in processes of their own, against a server of the test, and says what they left behind.
+
+None outlives its test: each leads a process group, which the fixture in `conftest` ends whatever the test does, and dies by
+itself with the process that runs the tests.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +32,15 @@ def _guard_of_the_test(parent):
 _guard_of_the_test({parent})
 """
 """Runs first in each program: it dies with its test, and what it forked two minutes later at most, also when that is interrupted."""
+
+GUARDED = (
+    GUARD
+    + """
+import os, sys
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+)
+"""Becomes another program, which stays guarded but for what it forks."""
 
 PRELUDE = """
 import os, signal, sys, threading, time
@@ -59,20 +73,52 @@ class Ended:
     """From start to end, the interpreter's own included."""
 
 
+_started: list[subprocess.Popen[Any]] = []
+"""Leaders of the process groups of this test."""
+
+
 def start(
     source: str, url: str, *, python: tuple[str, ...] = (), prelude: str = PRELUDE, **env: str
 ) -> subprocess.Popen[str]:
     """Start *source* with `make()` and `event()` at hand."""
     code = GUARD.format(parent=os.getpid()) + prelude.format(root=str(ROOT), url=url) + textwrap.dedent(source)
+    return _start([sys.executable, *python, "-c", code], subprocess.PIPE, subprocess.PIPE, env)
+
+
+def start_command(command: list[str], log: IO[str] | None = None) -> subprocess.Popen[str]:
+    """Start a *command* that may fork. Its output goes to *log*, or is at hand at its `end`."""
+    guarded = [sys.executable, "-c", GUARDED.format(parent=os.getpid()), *command]
+    return _start(guarded, log or subprocess.PIPE, log or subprocess.PIPE, {})
+
+
+def _start(command: list[str], out: Any, err: Any, env: dict[str, str]) -> subprocess.Popen[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST"))}
-    return subprocess.Popen(
-        [sys.executable, *python, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=out,
+        stderr=err,
         text=True,
         env={**clean, "PYTHONFAULTHANDLER": "1", **env},
         cwd=ROOT,
+        start_new_session=True,
     )
+    _started.append(process)
+    return process
+
+
+def kill_all() -> None:
+    """Kill what is left of all programs that were started, children included."""
+    while _started:
+        process = _started.pop()
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # nothing is left
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def end(process: subprocess.Popen[str], timeout: float = 50.0) -> Ended:

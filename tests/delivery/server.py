@@ -75,7 +75,14 @@ class Request:
 class Server:
     """Listens on 127.0.0.1; see the module."""
 
-    def __init__(self, *script: Any, always: Any = 200, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *script: Any,
+        always: Any = 200,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        closes: bool = True,
+    ) -> None:
         self.script: deque[Any] = deque(script)
         self.always = always
         """The answer when the script is used up; may be a function of the `Request`."""
@@ -83,6 +90,8 @@ class Server:
         self.connections = 0
         self._port = port
         self._tls = tls
+        self._closes = closes
+        """Whether it does so when a request says ``Connection: close``."""
         self._news = threading.Condition()
         self._released = threading.Event()
         self._open: set[socket.socket] = set()
@@ -234,7 +243,7 @@ class Server:
         lines = [f"HTTP/1.1 {answer.status} Scripted", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        return request.headers.get("connection", "").lower() != "close"
+        return not self._closes or request.headers.get("connection", "").lower() != "close"
 
 
 def _is_success(step: Any) -> bool:

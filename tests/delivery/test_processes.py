@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -17,9 +16,12 @@ from tests.delivery import program
 from tests.delivery.server import Server
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
 METHODS = ["fork", "forkserver", "spawn"]
+PATIENCE = 30.0
+"""Seconds for what takes one: a loaded machine is no failure."""
 
 
 def names(server: Server) -> list[str]:
@@ -121,9 +123,9 @@ def test_children_of_multiprocessing_lose_nothing(method: str, tmp_path: Path) -
             phtrack.init("k", host={server.url!r}, enable_exception_autocapture=True)
         """
         script.write_text(textwrap.dedent(head) + CHILDREN.format(method=method))
-        ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=50)
-        assert ended.returncode == 0, ended.stderr
-        assert ended.stderr.count("Traceback") == 1  # Python's own of the child
+        ended = program.end(program.start_command([sys.executable, str(script)]))
+        assert ended.code == 0, ended.err
+        assert ended.err.count("Traceback") == 1  # Python's own of the child
         found = [event["event"] for event in server.accepted]
         assert found.count("worked") == 5
         assert found.count("$exception") == 1
@@ -133,7 +135,7 @@ GUNICORN_APP = """
 import os, sys
 sys.path.insert(0, {root!r})
 import phtrack
-client = phtrack.Posthog("k", host={url!r})
+client = phtrack.Posthog("k", host={url!r}{options})
 client.capture("master", distinct_id="m")
 
 def app(environ, start_response):
@@ -144,64 +146,47 @@ def app(environ, start_response):
 """
 
 
-RARE_HANG = pytest.mark.xfail(strict=False, reason="once in some ten runs a gevent worker doesn't end at SIGTERM; open")
-
-
-@pytest.mark.parametrize("worker", ["sync", "gthread", pytest.param("gevent", marks=RARE_HANG)])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
 def test_gunicorn_with_a_preloaded_application(worker: str, tmp_path: Path) -> None:
-    """A client made in the master works in both workers, and what the workers captured last arrives at their stop."""
+    """
+    A client made in the master works in both workers, and what the workers captured last arrives at their stop.
+
+    It is told to stop when both have answered: gunicorn (27.0, without phtrack too) loses a SIGTERM that reaches a worker while it
+    starts, before it has set its handlers, and then waits for that worker until its `graceful_timeout` of 30 s is over. A worker
+    of gevent starts slowly enough for that.
+    """
     with Server() as server:
-        (tmp_path / "shop.py").write_text(GUNICORN_APP.format(root=str(program.ROOT), url=server.url))
-        socket_path = tmp_path / "port"
-        command = [
-            sys.executable,
-            "-W",
-            "ignore::DeprecationWarning",
-            "-m",
-            "gunicorn",
-            "--preload",
-            "-w",
-            "2",
-            "-k",
-            worker,
-        ]
-        command += [
-            "-b",
-            "127.0.0.1:0",
-            "--chdir",
-            str(tmp_path),
-            "--no-control-socket",
-            "--worker-tmp-dir",
-            str(tmp_path),
-            "shop:app",
-        ]
-        with open(socket_path, "w+") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-            try:
-                address = _listening(process, socket_path)
-                pids: set[bytes] = set()
-                sent = 0
-                while len(pids) < 2 and sent < 300:
-                    pids.add(urllib.request.urlopen(address, timeout=10).read())
-                    sent += 1
-            finally:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 0, socket_path.read_text()
-        assert len(pids) == 2
-        assert {
-            str(event["properties"].get("pid")).encode() for event in server.accepted if event["event"] == "request"
-        } == pids
-        assert names(server).count("request") == sent
+        (tmp_path / "shop.py").write_text(GUNICORN_APP.format(root=str(program.ROOT), url=server.url, options=""))
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "gunicorn", "--preload", "-w", "2"]
+        command += ["-k", worker, "-b", "127.0.0.1:0", "--chdir", str(tmp_path), "--worker-tmp-dir", str(tmp_path)]
+        command += ["--no-control-socket", "shop:app"]
+        log = tmp_path / "log"
+        with open(log, "w") as out:
+            process = program.start_command(command, out)
+        address = _listening(process, log)
+        pids: set[bytes] = set()
+        sent = 0
+        deadline = time.monotonic() + PATIENCE
+        while len(pids) < 2 and time.monotonic() < deadline:
+            pids.add(urllib.request.urlopen(address, timeout=PATIENCE).read())
+            sent += 1
+        assert len(pids) == 2, log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0, log.read_text()
+        requests = [event for event in server.accepted if event["event"] == "request"]
+        assert {str(event["properties"]["pid"]).encode() for event in requests} == pids
+        assert len(requests) == sent
         assert names(server).count("master") == 1
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    end = time.monotonic() + 20
+def _listening(process: subprocess.Popen[str], log: Path) -> str:
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         for line in log.read_text().splitlines():
             if "Listening at: " in line or "bound to TCP address" in line:
                 return "http://" + line.split("TCP address ")[-1].split("http://")[-1].split(" ")[0]
         assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise AssertionError(log.read_text())
 
 
@@ -211,42 +196,32 @@ def test_uwsgi(threads: bool, tmp_path: Path) -> None:
     """Without --enable-threads a thread would never run: told once, and sent by the request; with it, as anywhere."""
     uwsgi = Path(sys.executable).with_name("uwsgi")
     with Server() as server:
-        (tmp_path / "shop.py").write_text(
-            GUNICORN_APP.format(root=str(program.ROOT), url=server.url).replace("def app", "def application")
-        )
+        app = GUNICORN_APP.format(root=str(program.ROOT), url=server.url, options=", flush_interval=0.2")
+        (tmp_path / "shop.py").write_text(app.replace("def app", "def application"))
         log = tmp_path / "log"
-        command = [
-            str(uwsgi),
-            "--http-socket",
-            "127.0.0.1:0",
-            "--master",
-            "--processes",
-            "1",
-            "--module",
-            "shop",
-            "--chdir",
-            str(tmp_path),
-        ]
-        command += ["--virtualenv", sys.prefix, "--die-on-term", *(["--enable-threads"] if threads else [])]
-        with open(log, "w") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
-            try:
-                address = _listening(process, log)
-                for _ in range(3):
-                    assert urllib.request.urlopen(address, timeout=10).status == 200
-                if threads:  # uWSGI may end its worker before it has said goodbye; what is due leaves by itself
-                    _until(lambda: names(server).count("request") == 3)
-                else:
-                    assert names(server).count("request") == 3  # delivered before the answer was given
-                    assert log.read_text().count("uWSGI runs without threads") >= 1
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(20)
+        command = [str(uwsgi), "--http-socket", "127.0.0.1:0", "--master", "--processes", "1", "--no-orphans"]
+        command += ["--module", "shop", "--chdir", str(tmp_path), "--virtualenv", sys.prefix, "--die-on-term"]
+        command += ["--enable-threads"] if threads else []
+        with open(log, "w") as out:
+            process = program.start_command(command, out)
+        address = _listening(process, log)
+        for _ in range(3):
+            assert urllib.request.urlopen(address, timeout=PATIENCE).status == 200
+        if threads:
+            # uWSGI runs no `atexit` in a worker that it stops during a request, which lasts some moments longer than the answer
+            # takes: what is due leaves by itself.
+            _until(lambda: names(server).count("request") == 3)
+        else:
+            assert names(server).count("request") == 3  # delivered before the answer was given
+            assert log.read_text().count("uWSGI runs without threads") >= 1
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
         assert names(server).count("request") == 3
         assert names(server).count("master") == 1
         assert set(server.count().values()) == {1}
 
 
-def _until(done: Callable[[], bool], seconds: float = 30.0) -> None:
+def _until(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait until *done*, or for *seconds*: the assertion that follows says what is missing."""
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
