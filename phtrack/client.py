@@ -329,7 +329,9 @@ class Client(FlagCalls):
         Send what waits now, and wait until it is gone or *timeout_seconds* are over (None: no limit).
 
         Returns:
-            True when nothing waits any more. With nothing to send there is no network traffic. Never raises.
+            True when nothing waits any more: each event was delivered, is on disk in the spool for later (`spool_dir`), or was
+            given up, which `stats()` counts and `on_error` is told. False when the time was up first; what is left goes on. With
+            nothing to send there is no network traffic. Never raises.
         """
         if self.disabled or self._closed:
             return True

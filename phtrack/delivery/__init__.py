@@ -141,8 +141,13 @@ class Delivery:
         Send what waits now without regard to thresholds, and wait for its end, *timeout* seconds at most (None: no limit).
 
         Returns:
-            True when it has ended, delivered or not: `stats` and `on_error` tell. With nothing waiting there is no network
-            traffic. False at once when called from `on_error`, which can't wait for the thread it runs in.
+            True when each event that waited has its end: delivered, on disk in the spool, or given up, which `stats` counts and
+            `on_error` is told. So True is no promise that the server has everything: what has used up its attempts while the
+            server is down stays in the spool for a later minute or the next process, and a flush does not wait for that. What the
+            spool holds and may be tried now is sent and waited for, too. With nothing to send there is no network traffic.
+
+            False when *timeout* came first: the rest still waits, and leaves as it would have. False at once when called from
+            `on_error`, which can't wait for the thread it runs in.
         """
         try:
             _process.notice_fork()
