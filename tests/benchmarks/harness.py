@@ -109,6 +109,9 @@ class Worker:
         )
 
     def __enter__(self) -> Worker:
+        # What one sends while it prepares must not be counted as another's.
+        if self._process.stdout.readline() != "ready\n":  # type: ignore[union-attr]
+            raise RuntimeError(f"{self._what} ended with {self._process.wait()}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,6 +138,7 @@ def _work(module: str, name: str, subject: str, sink: str) -> None:
     sys.stdout = sys.stderr  # an SDK that prints must not spoil an answer
     scenario = next(one for one in importlib.import_module(module).SCENARIOS if one.name == name)
     once = scenario.prepare(subject, sink)
+    print("ready", file=answers, flush=True)
     for _ in sys.stdin:
         print(json.dumps(once()), file=answers, flush=True)
 

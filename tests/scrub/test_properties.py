@@ -38,6 +38,19 @@ data = st.recursive(
 )
 
 
+@given(parts=st.lists(texts, max_size=6))
+@example(parts=["-", "p x"])
+@example(parts=["user", "a:b@c"])
+@example(parts=["4111 1111 1111", "1111"])
+def test_clear_lines_hold_nothing(parts: list[str]) -> None:
+    """What is cleared together is left as it is by itself, under any name."""
+    if SCRUBBER.clear("\n".join(parts)):
+        for part in parts:
+            found: list[str] = []
+            assert SCRUBBER.text(part, found) == part
+            assert found == []
+
+
 @pytest.mark.parametrize("method", METHODS)
 @given(text=texts)
 @example(text='password="\\')
