@@ -1,4 +1,4 @@
-"""What holds for the tests of delivery: no process of theirs outlives its test."""
+"""What holds for the tests of delivery: no process of theirs outlives its test, and no retry is waited for longer than it must."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from phtrack.delivery import policy
 from tests.delivery import program
 
 
@@ -13,3 +14,9 @@ from tests.delivery import program
 def _no_orphans() -> Iterator[None]:
     yield
     program.kill_all()
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries after some milliseconds, for tests with threads and servers that are about something else than the back-off."""
+    monkeypatch.setattr(policy, "backoff", lambda attempt, retry_after=None: 0.01)

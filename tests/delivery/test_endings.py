@@ -173,12 +173,13 @@ def test_sigterm_delivers_then_does_what_it_did_before(before: str) -> None:
     }[before]
     with Server() as server:
         process = program.start(
-            f"{setup}\nd = make(flush_on_sigterm=True); d.put(event('a'))\nprint('ready', flush=True)\ntime.sleep(60 if {before!r} != 'ignored' else 2)",
+            f"{setup}\nd = make(flush_on_sigterm=True); d.put(event('a'))\nprint('ready', flush=True)\nsys.stdin.readline()",
             server.url,
         )
         program.wait_for_line(process, "ready")
         process.send_signal(signal.SIGTERM)
-        ended = program.end(process)
+        server.wait(events=1)
+        ended = program.end(process)  # which ends its input, and so the program that ignores signals
         assert names(server) == ["a"]
         assert ended.err == ""
         assert ended.code == {"default": -signal.SIGTERM, "handler": 7, "ignored": 0}[before]
@@ -203,7 +204,7 @@ def test_sigterm_in_the_middle_of_a_capture_does_not_deadlock(tmp_path: Path) ->
             n = 0
             print('ready', flush=True)
             while True:
-                d.put(event('e'))
+                d.put(event(str(n))); n += 1
             """,
             server.url,
         )
@@ -212,6 +213,8 @@ def test_sigterm_in_the_middle_of_a_capture_does_not_deadlock(tmp_path: Path) ->
         process.send_signal(signal.SIGTERM)
         ended = program.end(process)
         assert (ended.code, ended.err) == (-signal.SIGTERM, "")
+        found = {int(name) for name in [*names(server), *spooled(tmp_path)]}
+        assert found == set(range(len(found)))
 
 
 def test_ctrl_c_during_the_exit_keeps_everything_and_prints_nothing_of_ours(tmp_path: Path) -> None:
@@ -246,7 +249,11 @@ def test_a_stuck_callback_cannot_keep_close_from_its_deadline() -> None:
     """on_error that sleeps in the worker does not hold the exit."""
     with Server(400) as server:
         ended = program.run(
-            "d = make(on_error=lambda error, batch: time.sleep(30)); d.put(event('a'), 'errors'); time.sleep(0.5)",
+            """
+            stuck = threading.Event()
+            d = make(shutdown_timeout=0.3, on_error=lambda error, batch: (stuck.set(), time.sleep(60)))
+            d.put(event('a'), 'errors'); print(stuck.wait(30))
+            """,
             server.url,
         )
-        assert ended.code == 0 and ended.seconds < HANG
+        assert (ended.code, ended.out) == (0, "True\n") and ended.seconds < HANG

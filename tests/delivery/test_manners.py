@@ -267,6 +267,7 @@ def test_a_certificate_of_the_companys_own(
 # --- sockets --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_many_batches_travel_over_one_connection(make: Callable[..., Delivery]) -> None:
     """Kept alive, also after refusals and retries."""
     with Server(200, 400, 503, 413, 429) as server:
@@ -349,6 +350,7 @@ def root() -> Iterator[logging.Logger]:
     root.handlers[:] = handlers
 
 
+@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("sync_mode", [False, True])
 def test_our_own_requests_and_logs_never_become_events_or_steps(sync_mode: bool, root: logging.Logger) -> None:
     """A thousand events against a faulty server, everything observed that can be: the server gets them and nothing else."""

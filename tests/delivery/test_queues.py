@@ -133,6 +133,7 @@ def test_the_sum_adds_up(steps: Any, answers: Any, overflow: str, size: int, flu
     assert max(Counter(names(transport)).values(), default=1) == 1
 
 
+@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_many_threads_and_a_flapping_server(threads: int) -> None:
     """Eight threads put while the server fails every third request: delivered once each, all counted."""
@@ -144,7 +145,10 @@ def test_many_threads_and_a_flapping_server(threads: int) -> None:
 
         tally = Tally()
         delivery = Delivery(
-            DeliveryOptions(thread=threads, flush_at=50, flush_interval=0.05), api_key="k", host=server.url, tally=tally
+            DeliveryOptions(thread=threads, flush_at=50, flush_interval=0.05, max_retries=20),
+            api_key="k",
+            host=server.url,
+            tally=tally,
         )
 
         def storm(base: int) -> None:

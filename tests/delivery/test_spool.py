@@ -164,8 +164,9 @@ def test_a_server_down_past_the_retries_sends_events_to_disk_and_back(tmp_path: 
     delivery, tally = make(tmp_path, transport, clock, on_error=lambda *about: told.append(about))
     for n in range(3):
         delivery.put(event(n))
-    delivery.flush(None)
+    assert delivery.flush(None)  # on disk is an end
     assert transport.events == [] and tally.read()["spooled.events"] == 3
+    assert delivery.flush(0.0) and len(transport.requests) == 4  # and nothing to wait for
     delivery.put(event(7))
     delivery.flush(None)
     assert names(transport) == ["e7", "e0", "e1", "e2"]
