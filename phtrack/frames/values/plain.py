@@ -87,18 +87,18 @@ class Plain:
                 if type(value) is not int or not -PLAIN_INT < value < PLAIN_INT:
                     self._check(found, index, value, name, depth)
             return found
-        if many <= MAX_PAIR:
-            self._check_pair(items)
         mapping = dict(items)
         if len(mapping) < many:
             raise _NotPlain
         keys = self._keys
+        texts = self._texts
         for key, value in items:
             if key not in keys:
-                if type(key) is not str or len(key) > LONGEST_WORD or is_word(key) is None:
-                    raise _NotPlain
-                keys.add(key)
-            if type(value) is not int or not -PLAIN_INT < value < PLAIN_INT:
+                self._check_key(key, value, many)
+            kind = type(value)
+            if kind is str and len(value) < _SHORT:
+                texts.append(value)
+            elif kind is not int or not -PLAIN_INT < value < PLAIN_INT:
                 self._check(mapping, key, value, key, depth)
         if node.form == OBJECT:
             mapping.pop("__class__", None)
@@ -136,8 +136,10 @@ class Plain:
         self._checked.add((text, name))
         return True
 
-    def _check_pair(self, items: list[Any]) -> None:
-        """`{"name": "Authorization", "value": ...}`: the value may be one to hide."""
-        for key, value in items:
-            if key in NAMING and type(value) is str and self._scrubber.masks(value) is not None:
-                raise _NotPlain
+    def _check_key(self, key: Any, value: Any, many: int) -> None:
+        if type(key) is not str or len(key) > LONGEST_WORD or is_word(key) is None:
+            raise _NotPlain
+        if key not in NAMING:
+            self._keys.add(key)
+        elif many <= MAX_PAIR and type(value) is str and self._scrubber.masks(value) is not None:
+            raise _NotPlain  # of `{"name": "Authorization", "value": ...}` the value is one to hide

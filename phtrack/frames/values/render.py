@@ -89,6 +89,8 @@ class ValueRenderer:
             else:
                 if of is Node:
                     rest, contract, size, hid = self._node(name, value)
+                elif of is str:
+                    rest, contract, size, hid = self._written(name, value)
                 else:
                     rest, contract, size, hid = _scalar(value) or self._written(name, value)
                 entry = f'{{"name":{quoted_name},"value":{rest}'
