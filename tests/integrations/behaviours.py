@@ -2,7 +2,7 @@
 What every web integration does, written once and run against each framework over a real socket.
 
 A framework's test module subclasses `Requests`, which every framework must pass, with the mixins for what the framework also
-has (`Streams`, `Backgrounds`, `Middlewares`, `Teardowns`), and answers three questions:
+has (`Streams`, `Backgrounds`, `Middlewares`, `Teardowns`, `Departures`), and answers three questions:
 
     class TestFlask(Requests, Streams, Teardowns):
         source = "flask.got_request_exception"
@@ -28,6 +28,7 @@ Routes of `build` (GET unless said; `async` handlers use the `a…` twin of a me
     Backgrounds: /background    answers 200; then code.background() raises in the framework's background task
     Middlewares: a middleware of the application, outside of its views, that calls code.middleware(path) for each request
     Teardowns:   a teardown of the framework's, that calls code.teardown(path) for each request
+    Departures:  /endless       a stream of code.endless() | code.aendless(), which goes on until the client is gone
 
 After a test's server has stopped, all that it started is over; only then events are counted.
 """
@@ -39,7 +40,9 @@ import contextlib
 import json
 import re
 import socket
+import struct
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -81,6 +84,8 @@ class Code:
         self._together = together
         self._inside = 0
         self._met: asyncio.Event | None = None
+        self.left = threading.Event()
+        """Set when nobody wants more of `endless`."""
 
     def ok(self) -> str:
         return "fine"
@@ -137,6 +142,22 @@ class Code:
     async def achunks(self) -> AsyncIterator[bytes]:
         for chunk in self.chunks():
             yield chunk
+
+    def endless(self) -> Iterator[bytes]:
+        try:
+            for _ in range(int(HANG * 100)):
+                yield b"more;" * 1_000
+                time.sleep(0.01)
+        finally:
+            self.left.set()
+
+    async def aendless(self) -> AsyncIterator[bytes]:
+        try:
+            for _ in range(int(HANG * 100)):
+                yield b"more;" * 1_000
+                await asyncio.sleep(0.01)
+        finally:
+            self.left.set()
 
     def background(self) -> None:
         self.boom("background")
@@ -639,6 +660,13 @@ class Streams(_Adapter):
         assert event["distinct_id"] == "user-1"
         assert event["properties"]["chunk"] == 2
 
+    def test_what_there_was_of_a_stream_is_the_same(self, watched: Watched) -> None:
+        """Byte for byte, with phtrack and without, to the point where it fails."""
+        with self.serving(None) as base:
+            bare = fetch(base, "/stream-boom").comparable()
+        with self.serving(watched) as base:
+            assert fetch(base, "/stream-boom").comparable() == bare
+
 
 class Backgrounds(_Adapter):
     """For frameworks that run tasks after the response."""
@@ -713,3 +741,43 @@ class Teardowns(_Adapter):
         assert described(event)["handled"] is False
         assert event["distinct_id"] == "user-1"
         assert after["distinct_id"] is None
+
+
+class Departures(_Adapter):
+    """For applications whose clients leave before the end: that is nobody's error."""
+
+    @pytest.mark.parametrize("how", ["closed", "reset"])
+    def test_a_client_that_leaves_a_stream(self, watched: Watched, how: str) -> None:
+        """No event, and the application's generator comes to its end."""
+        code = Code(watched.client)
+        app = self.build(code)
+        undo = self.install(app, client=watched.client)
+        with self.run(app) as base:
+            with _connected(base, how) as connection:
+                connection.sendall(b"GET /endless HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                received = b""
+                while b"more;" not in received:
+                    received += connection.recv(1_000)
+            assert code.left.wait(HANG)
+            assert fetch(base, "/ok").body == b"fine"
+        undo()
+        assert watched.exceptions() == []
+
+    @pytest.mark.parametrize("how", ["closed", "reset"])
+    def test_a_client_that_leaves_while_it_sends(self, watched: Watched, how: str) -> None:
+        """No event for a body of which only half arrives."""
+        with self.serving(watched, capture_body=True) as base:
+            with _connected(base, how) as connection:
+                connection.sendall(b"POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf")
+            assert fetch(base, "/ok").body == b"fine"
+        assert watched.exceptions() == []
+
+
+@contextmanager
+def _connected(base: str, how: str) -> Iterator[socket.socket]:
+    """A connection that ends as its client wants."""
+    where = urlsplit(base)
+    with socket.create_connection((where.hostname, where.port), timeout=HANG) as connection:
+        if how == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        yield connection

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
 import phtrack
+from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
-from .behaviours import Code, Degraded, Handled, Requests, Streams, Watched, described, fetch, serve_asgi
+from .behaviours import (
+    Backgrounds,
+    Code,
+    Degraded,
+    Departures,
+    Handled,
+    Middlewares,
+    Requests,
+    Streams,
+    Teardowns,
+    Watched,
+    described,
+    fetch,
+    serve_asgi,
+)
 
 
 class Application:
@@ -28,6 +44,7 @@ class Application:
     async def answer(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
+        self.code.middleware(scope["path"])
         try:
             status, body = await self.view(scope, receive, send)
         except Handled:
@@ -37,6 +54,9 @@ class Application:
         if status:
             await start(send, status, [(b"content-length", b"%d" % len(body))])
             await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        if scope["path"] == "/background":
+            await self.code.abackground()
+        self.code.teardown(scope["path"])
 
     async def view(self, scope: Any, receive: Any, send: Any) -> tuple[int, bytes]:
         _, name, *rest = scope["path"].split("/")
@@ -44,10 +64,23 @@ class Application:
             await start(send, 200, [])
             async for chunk in self.code.achunks():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if name == "endless":
+            await start(send, 200, [])
+            gone = asyncio.ensure_future(receive())
+            async with contextlib.aclosing(self.code.aendless()) as chunks:
+                async for chunk in chunks:
+                    if gone.done() and gone.result()["type"] == "http.disconnect":
+                        return 0, b""
+                    gone = asyncio.ensure_future(receive()) if gone.done() else gone
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if name == "cancelled":
+            raise asyncio.CancelledError
         if name == "echo":
             body = b""
             while True:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    return 0, b""
                 body += message["body"]
                 if not message["more_body"]:
                     return 200, body
@@ -55,7 +88,7 @@ class Application:
             return 200, json.dumps(await self.code.ameet(rest[0])).encode()
         if name == "whoami":
             return 200, json.dumps(self.code.whoami()).encode()
-        if name == "ok":
+        if name in ("ok", "background", "teardown-boom"):
             return 200, self.code.ok().encode()
         if name in ("boom", "items"):
             self.code.boom(*rest)
@@ -68,7 +101,7 @@ async def start(send: Any, status: int, headers: Any) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
-class TestASGI(Requests, Streams):
+class TestASGI(Requests, Streams, Backgrounds, Middlewares, Teardowns, Departures):
     """All behaviours; installing is wrapping."""
 
     source = "asgi.middleware"
@@ -90,6 +123,12 @@ class TestASGI(Requests, Streams):
 
     def run(self, app: Any) -> AbstractContextManager[str]:
         return serve_asgi(app, lifespan="off")
+
+    def test_a_cancelled_request_is_no_error(self, watched: Watched) -> None:
+        """Whoever cancels it knows why."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/cancelled").status == 500
+        assert watched.exceptions() == []
 
     def test_none_is_what_the_client_says(self) -> None:
         """Without `capture_exceptions` the client's `enable_exception_autocapture` decides."""

@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response
+import pytest
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
 from phtrack.integrations import fastapi as integration
 
 from .behaviours import (
+    HANG,
     Backgrounds,
     Bodies,
     Boom,
     Code,
     Degraded,
+    Departures,
     Handled,
     Middlewares,
     Requests,
@@ -89,6 +95,15 @@ def application(code: Code) -> FastAPI:
     def stream() -> Any:
         return StreamingResponse(code.achunks())
 
+    @app.get("/endless")
+    def endless() -> Any:
+        return StreamingResponse(code.aendless())
+
+    @app.websocket("/rooms/{room}")
+    async def talk(websocket: WebSocket, room: str) -> None:
+        await websocket.accept()
+        code.boom(await websocket.receive_text())
+
     @app.get("/background", response_class=PlainTextResponse)
     def background(tasks: BackgroundTasks) -> str:
         tasks.add_task(code.abackground)
@@ -127,7 +142,7 @@ def application(code: Code) -> FastAPI:
     return app
 
 
-class TestFastAPI(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
+class TestFastAPI(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns, Departures):
     """All behaviours."""
 
     source = "asgi.middleware"
@@ -166,6 +181,17 @@ class TestFastAPI(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns
         about = described(event)
         assert (about["handled"], about["source"], about["status"]) == (True, self.handled_source, 502)
         assert [one["type"] for one in event["properties"]["$exception_list"]] == ["HTTPException", "Boom"]
+
+    def test_websockets(self, watched: Watched) -> None:
+        """An error in one is one event with its route; a client that leaves is none."""
+        with self.serving(watched) as base:
+            for word in ("", "boom"):
+                with connect(f"{base.replace('http', 'ws')}/rooms/42") as socket:
+                    if word:
+                        socket.send(word)
+                        with pytest.raises(ConnectionClosed):
+                            socket.recv(timeout=HANG)
+        assert described(watched.the_exception()) == self.unhandled("", route="/rooms/{room}", status=None)
 
     def test_a_refused_parameter_is_no_error(self, watched: Watched) -> None:
         """A request that doesn't validate is answered with 422 and not captured."""

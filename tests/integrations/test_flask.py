@@ -12,14 +12,28 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask, Response, abort, jsonify, request, session
 from flask.cli import AppGroup, FlaskGroup
-from phtrack.integrations import flask as integration
-from phtrack.integrations.flask import PosthogFlaskIntegration
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import phtrack
+from phtrack.integrations import flask as integration
+from phtrack.integrations.flask import PosthogFlaskIntegration
 
-from .behaviours import HANG, Bodies, Code, Degraded, Handled, Middlewares, Requests, Streams, Teardowns, Watched, fetch
+from .behaviours import (
+    HANG,
+    Backgrounds,
+    Bodies,
+    Code,
+    Degraded,
+    Departures,
+    Handled,
+    Middlewares,
+    Requests,
+    Streams,
+    Teardowns,
+    Watched,
+    fetch,
+)
 from .behaviours import described as described
 
 
@@ -64,6 +78,16 @@ def application(code: Code) -> Flask:
     @app.get("/stream-boom")
     def stream() -> Any:
         return Response(code.chunks())
+
+    @app.get("/endless")
+    def endless() -> Any:
+        return Response(code.endless())
+
+    @app.get("/background")
+    def background() -> Any:
+        response = Response("started")
+        response.call_on_close(code.background)  # Flask's only way to do something when the answer is out
+        return response
 
     @app.post("/post-boom")
     def post_boom() -> Any:
@@ -113,7 +137,7 @@ def serve(app: Flask) -> Iterator[str]:
         server.server_close()
 
 
-class TestFlask(Requests, Streams, Middlewares, Teardowns, Bodies):
+class TestFlask(Requests, Streams, Backgrounds, Middlewares, Teardowns, Bodies, Departures):
     """All behaviours."""
 
     source = "flask.got_request_exception"

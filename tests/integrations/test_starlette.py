@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from phtrack.integrations import starlette as integration
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -20,11 +19,14 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.sync.client import connect
 
+from phtrack.integrations import starlette as integration
+
 from .behaviours import (
     Backgrounds,
     Bodies,
     Code,
     Degraded,
+    Departures,
     Handled,
     Middlewares,
     Requests,
@@ -87,6 +89,12 @@ def application(code: Code, **more: Any) -> Starlette:
     async def stream(request: Request) -> Response:
         return StreamingResponse(code.achunks())
 
+    async def endless(request: Request) -> Response:
+        return StreamingResponse(code.aendless())
+
+    async def cancelled(request: Request) -> Response:
+        raise asyncio.CancelledError
+
     async def background(request: Request) -> Response:
         return PlainTextResponse("started", background=BackgroundTask(code.background))
 
@@ -118,6 +126,8 @@ def application(code: Code, **more: Any) -> Starlette:
             Route("/echo", echo, methods=["POST"]),
             Route("/post-boom", post_boom, methods=["POST"]),
             Route("/stream-boom", stream),
+            Route("/endless", endless),
+            Route("/cancelled", cancelled),
             Route("/background", background),
             Route("/teardown-boom", ok),
             WebSocketRoute("/rooms/{room}", talk),
@@ -129,7 +139,7 @@ def application(code: Code, **more: Any) -> Starlette:
     )
 
 
-class TestStarlette(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
+class TestStarlette(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns, Departures):
     """All behaviours."""
 
     source = "asgi.middleware"
@@ -178,13 +188,10 @@ class TestStarlette(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardow
             socket.recv()
         assert watched.exceptions() == []
 
-    def test_a_client_that_leaves_while_it_sends_is_no_error(self, watched: Watched) -> None:
-        """`ClientDisconnect` while the body is read."""
+    def test_a_cancelled_handler_is_no_error(self, watched: Watched) -> None:
+        """Whoever cancels it knows why."""
         with self.serving(watched) as base:
-            host, port = base.removeprefix("http://").split(":")
-            with socket.create_connection((host, int(port))) as connection:
-                connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
-            fetch(base, "/ok")
+            assert fetch(base, "/cancelled").status == 500
         assert watched.exceptions() == []
 
     def test_an_app_that_fails_to_start(self, watched: Watched) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import threading
@@ -11,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-from phtrack.integrations import tornado as integration
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
@@ -19,12 +19,15 @@ from tornado.web import Application, Finish, HTTPError, RequestHandler, url
 from tornado.websocket import WebSocketHandler
 from websockets.sync.client import connect
 
+from phtrack.integrations import tornado as integration
+
 from .behaviours import (
     HANG,
     Backgrounds,
     Bodies,
     Code,
     Degraded,
+    Departures,
     Handled,
     Middlewares,
     Requests,
@@ -97,6 +100,12 @@ def application(code: Code) -> Application:
             handler.write(chunk)
             await handler.flush()
 
+    async def endless(handler: Any) -> None:
+        async with contextlib.aclosing(code.aendless()) as chunks:
+            async for chunk in chunks:
+                handler.write(chunk)
+                await handler.flush()
+
     def background(handler: Any) -> str:
         IOLoop.current().spawn_callback(code.abackground)
         return "started"
@@ -145,6 +154,7 @@ def application(code: Code) -> Application:
             ("/echo", on_post(lambda handler: handler.request.body)),
             ("/post-boom", on_post(lambda handler: code.boom())),
             ("/stream-boom", on_get(stream)),
+            ("/endless", on_get(endless)),
             ("/background", on_get(background)),
             ("/plain-background", on_get(plain_background)),
             ("/rooms/(?:.*)", Room),
@@ -189,7 +199,7 @@ def _quiet() -> Any:
     logging.getLogger("tornado").setLevel(logging.NOTSET)
 
 
-class TestTornado(Requests, Streams, Backgrounds, Middlewares, Teardowns, Bodies):
+class TestTornado(Requests, Streams, Backgrounds, Middlewares, Teardowns, Bodies, Departures):
     """All behaviours."""
 
     source = "tornado.request_handler"

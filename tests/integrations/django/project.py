@@ -7,6 +7,7 @@ it needs, and its handler is made while the override is in force.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -112,6 +113,7 @@ def urls(code: Code) -> list[Any]:
         path("ok", lambda request: HttpResponse(code.ok())),
         path("boom", lambda request: code.boom()),
         path("middleware-boom", lambda request: HttpResponse("never")),
+        path("teardown-boom", lambda request: HttpResponse("done")),
         path("items/<int:number>", lambda request, number: code.boom(number)),
         path("handled", lambda request: code.handled()),
         path("degraded", lambda request: code.degraded()),
@@ -121,6 +123,7 @@ def urls(code: Code) -> list[Any]:
         path("meet/<int:number>", lambda request, number: JsonResponse(code.meet(number))),
         path("echo", lambda request: HttpResponse(request.body)),
         path("stream-boom", lambda request: StreamingHttpResponse(code.chunks())),
+        path("endless", lambda request: StreamingHttpResponse(code.endless())),
     ]
 
 
@@ -136,6 +139,11 @@ def async_urls(code: Code) -> list[Any]:
     async def meet(request: Any, number: int) -> Any:
         return JsonResponse(await code.ameet(number))
 
+    def cancelled(request: Any) -> Any:
+        raise asyncio.CancelledError
+
     plain = {str(one.pattern): one.callback for one in urls(code)}
     plain["stream-boom"] = lambda request: StreamingHttpResponse(code.achunks())
+    plain["cancelled"] = cancelled
+    plain["endless"] = lambda request: StreamingHttpResponse(code.aendless())
     return [path(route, meet if route.startswith("meet") else view(called)) for route, called in plain.items()]

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import gc
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
+from django.core.signals import request_finished
+
 from phtrack.integrations import django as integration
 
-from ..behaviours import Code, Middlewares, Requests, Streams, Teardowns, serve_asgi, serve_wsgi
+from ..behaviours import (
+    Code,
+    Departures,
+    Middlewares,
+    Requests,
+    Streams,
+    Teardowns,
+    Watched,
+    fetch,
+    serve_asgi,
+    serve_wsgi,
+)
 from .project import MIDDLEWARE, AppMiddleware, ProjectApp, async_urls, urls
 
+_path: ContextVar[str] = ContextVar("path")
 
-class _Django(Requests, Streams, Middlewares):
+
+@contextmanager
+def teardown() -> Iterator[None]:
+    """Django's own "the request is over", which doesn't say which one: whoever calls the handler sets `_path`."""
+
+    def finished(sender: Any, **_: Any) -> None:
+        AppMiddleware.code.teardown(_path.get())
+
+    request_finished.connect(finished)
+    try:
+        yield
+    finally:
+        request_finished.disconnect(finished)
+
+
+class _Django(Requests, Streams, Middlewares, Teardowns, Departures):
     source = "django.middleware"
     routes = {"/boom": "boom", "/items/7": "items/<int:number>", "/stream-boom": "stream-boom"}
     middleware = (*MIDDLEWARE, f"{AppMiddleware.__module__}.AppMiddleware")
@@ -30,7 +58,7 @@ class _Django(Requests, Streams, Middlewares):
         return integration.install_auto()
 
 
-class TestWsgi(_Django, Teardowns):
+class TestWsgi(_Django):
     """`WSGIHandler` in a server with a thread per request."""
 
     def build(self, code: Code) -> Any:
@@ -39,22 +67,14 @@ class TestWsgi(_Django, Teardowns):
 
     @contextmanager
     def _run(self, app: ProjectApp) -> Iterator[str]:
-        paths = threading.local()
+        with app.made() as handler, teardown():
 
-        def started(sender: Any, environ: Any, **_: Any) -> None:
-            paths.now = environ["PATH_INFO"]
+            def called(environ: Any, start_response: Any) -> Any:
+                _path.set(environ["PATH_INFO"])
+                return handler(environ, start_response)
 
-        def finished(sender: Any, **_: Any) -> None:
-            AppMiddleware.code.teardown(paths.now)
-
-        request_started.connect(started)
-        request_finished.connect(finished)
-        try:
-            with app.made() as handler, serve_wsgi(handler) as base:
+            with serve_wsgi(called) as base:
                 yield base
-        finally:
-            request_started.disconnect(started)
-            request_finished.disconnect(finished)
 
     def run(self, app: Any) -> AbstractContextManager[str]:
         return self._run(app)
@@ -74,12 +94,24 @@ class TestAsgi(_Django):
         # Before 6.1 Django leaves the file of a request's body open when the response fails while it is sent.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=ResourceWarning, message=".*SpooledTemporaryFile")
-            with app.made() as handler, serve_asgi(handler, lifespan="off") as base:
-                yield base
+            with app.made() as handler, teardown():
+
+                async def called(scope: Any, receive: Any, send: Any) -> None:
+                    _path.set(scope["path"])
+                    await handler(scope, receive, send)
+
+                with serve_asgi(called, lifespan="off") as base:
+                    yield base
             gc.collect()
 
     def run(self, app: Any) -> AbstractContextManager[str]:
         return self._run(app)
+
+    def test_a_cancelled_view_is_no_error(self, watched: Watched) -> None:
+        """Whoever cancels it knows why."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/cancelled").status in (0, 500)
+        assert watched.exceptions() == []
 
 
 class AsyncMiddleware(AppMiddleware):
