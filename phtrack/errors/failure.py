@@ -7,7 +7,8 @@ The identity is the exception object itself (the mark is in its own `__dict__`, 
 traceback stood at the time: the same object that travels on outward, is logged on the way and raised again is one failure;
 a singleton that is raised anew is another. A wrapper counts as the failure it wraps when it says so (`raise X from e`), or
 when it was raised by a `raise` statement in the very code that caught the other; an unrelated error inside an `except` block
-is its own failure.
+is its own failure. A group is the failures in it: captured before if all of them were, and when it is captured, so are they.
+`except*` and task groups make new groups of old members all the time.
 """
 
 from __future__ import annotations
@@ -45,15 +46,37 @@ def _at(tb: TracebackType | None) -> tuple[int, int] | None:
 
 
 def mark(exception: BaseException, sighting: Sighting) -> None:
-    """Let *exception* remember that it was captured."""
+    """Let *exception* remember that it was captured; a group's members that were not captured before, too."""
     dict.__setitem__(chain.instance_dict(exception), _MARK, sighting)
+    for leaf in chain.leaves_of(exception):
+        tb = chain.traceback_of(leaf)
+        if _own(leaf, tb) is None:
+            own = Sighting(sighting.uuid, tb, chain.tail_of(tb), sighting.pending)
+            dict.__setitem__(chain.instance_dict(leaf), _MARK, own)
 
 
 def seen(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
-    """The earlier capture of this failure, of *exception* itself or of what it wraps; None for a new failure."""
+    """
+    The earlier capture of this failure, of *exception* itself or of what it wraps; None for a new failure.
+
+    For a group, that of one of its members, if all of them were captured.
+    """
     sighting = _own(exception, tb)
     if sighting is not None:
         return sighting
+    if not chain.kind_of(type(exception)).is_group:
+        return _seen_inside(exception, tb)
+    for leaf in chain.leaves_of(exception):
+        leaf_tb = chain.traceback_of(leaf)
+        found = _own(leaf, leaf_tb) or _seen_inside(leaf, leaf_tb)
+        if found is None:
+            return None
+        sighting = sighting or found
+    return sighting
+
+
+def _seen_inside(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+    """The earlier capture of what *exception* wraps."""
     inner = _wrapped(exception, tb)
     for _ in range(_MAX_CHAIN):
         if inner is None:

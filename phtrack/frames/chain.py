@@ -202,6 +202,28 @@ def _backport() -> Any:
     return getattr(sys.modules.get("exceptiongroup"), "BaseExceptionGroup", None)
 
 
+def leaves_of(exception: BaseException) -> list[BaseException]:
+    """
+    The exceptions in a group and in the groups in it; [] for what is no group.
+
+    Of more than `MAX_MEMBERS` there are none: then nothing may be concluded from them.
+    """
+    if not kind_of(type(exception)).is_group:
+        return []
+    leaves: list[BaseException] = []
+    waiting = _members(exception)
+    looked_at = len(waiting)
+    while waiting and looked_at <= MAX_MEMBERS:
+        one = waiting.pop()
+        if kind_of(type(one)).is_group:
+            inside = _members(one)
+            looked_at += len(inside) + 1  # so that a group that holds itself comes to an end
+            waiting += inside
+        else:
+            leaves.append(one)
+    return leaves if looked_at <= MAX_MEMBERS else []
+
+
 def _members(exception: BaseException) -> list[BaseException]:
     members: Any = ()
     if isinstance_static(exception, _Group):

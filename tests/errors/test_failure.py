@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -102,6 +103,46 @@ def test_a_singleton_that_is_raised_again_counts_again(recorder: Recorder) -> No
         except ValueError as error:
             assert recorder.client.capture_exception(error)
     assert len(recorder.events()) == 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs Python 3.11")
+def test_a_group_is_the_failures_in_it(recorder: Recorder) -> None:
+    """Its members one by one, then the group; the group, then its members; new groups of old members: nothing twice."""
+    client = recorder.client
+    members = [caught(ValueError("a")), caught(KeyError("b"))]
+    inner = ExceptionGroup("inner", [members[1]])  # noqa: F821
+    for member in members:
+        assert client.capture_exception(member)
+    assert client.capture_exception(caught(ExceptionGroup("both", [members[0], inner]))) is None  # noqa: F821
+    assert len(recorder.events()) == 2
+
+    both = caught(ExceptionGroup("two", [caught(ValueError("c")), caught(KeyError("d"))]))  # noqa: F821
+    assert client.capture_exception(both)
+    assert client.capture_exception(both.exceptions[0]) is None  # type: ignore[attr-defined]
+    rest = both.split(ValueError)[1]  # type: ignore[attr-defined]
+    assert client.capture_exception(caught(rest)) is None
+    assert len(recorder.events()) == 3
+    assert client.stats()["counters"]["merged"] == 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs Python 3.11")
+def test_a_group_with_a_new_member_is_a_new_failure(recorder: Recorder) -> None:
+    """Also when the others, or what it was raised from, were captured: nothing may be lost."""
+    client = recorder.client
+    old = caught(ValueError("old"))
+    assert client.capture_exception(old)
+    new = ExceptionGroup("with a new one", [old, caught(KeyError("new"))])  # noqa: F821
+    new.__cause__ = old
+    assert client.capture_exception(caught(new))
+    assert len(recorder.events()) == 2
+
+
+def caught(error: BaseException) -> BaseException:
+    """*error* after it was raised here."""
+    try:
+        raise error
+    except BaseException as again:
+        return again
 
 
 def test_the_same_exception_travelling_outward_is_one_failure(recorder: Recorder) -> None:
