@@ -43,9 +43,11 @@ _LOAD = ast.Load()
 class Plan:
     """What to take of every frame at one site."""
 
-    __slots__ = ("fast", "names", "scrubber", "shown", "steps", "view")
+    __slots__ = ("fast", "names", "scrubber", "shown", "steps", "view", "with_source")
 
-    def __init__(self, steps: list[Step], shown: list[Shown], names: list[str], fast: tuple[str, ...]) -> None:
+    def __init__(
+        self, steps: list[Step], shown: list[Shown], names: list[str], fast: tuple[str, ...], with_source: bool
+    ) -> None:
         self.steps = tuple(steps)
         """The statement's expressions, as `expressions.evaluate` takes them."""
         self.shown = tuple(shown)
@@ -54,6 +56,8 @@ class Plan:
         """The other locals, nearest first."""
         self.fast = fast
         """All names that a function keeps in fast slots; empty outside of functions."""
+        self.with_source = with_source
+        """False if there was no time for the statement."""
         self.scrubber: Any = None
         """Whose masks `view` was made with."""
         self.view: Any = None
@@ -88,7 +92,7 @@ def make_plan(site: Site, *, with_source: bool) -> Plan:
         names = [name for name in nearest_names(code, site.lasti, fast) if name not in first and name[:1] != "."]
     else:
         names = [name for name in compiler.roots() if name not in compiler.shown]
-    return Plan(compiler.steps, shown, names[:MAX_NAMES], fast)
+    return Plan(compiler.steps, shown, names[:MAX_NAMES], fast, with_source)
 
 
 # --- from the statement -----------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ VARIABLE, EXPRESSION, NOTE = "variable", "expression", "note"
 SOURCE_NS = 20_000_000
 """Nanoseconds that one event may spend on the source of sites met for the first time; later frames of it go without."""
 
+_WITHOUT_SOURCE = ("", "expressions of the statement: time budget for reading source, at its first report", NOTE)
 Taken = tuple[tuple[str, Any, str], ...]
 """(name or text, value, kind) in order of nearness. The value is a scalar or a `Node`."""
 
@@ -91,7 +92,8 @@ class ValueSnapshot:
             if self._left <= 0:
                 formatter.ended = TIME
             names = frame.f_locals
-            return self._take(frame, plan, names)
+            taken = self._take(frame, plan, names)
+            return taken if plan.with_source else (*taken, _WITHOUT_SOURCE)
         except (RecursionError, MemoryError):
             return (("", "not recorded: the stack or the memory was at its end", NOTE),)
         except Exception as error:

@@ -11,6 +11,7 @@ from typing import Any
 from phtrack.frames.values import ValueRenderer, ValueSnapshot
 from phtrack.frames.values.node import Node
 from phtrack.frames.values.shapes import MAX_SHAPES, _shapes
+from phtrack.frames.values.snapshot import NOTE
 from tests.frames.values.taking import SCRUBBER, failure, frames_of, notes, render, stopped, taken_of
 
 
@@ -165,6 +166,20 @@ def test_two_scrubbers_may_share_a_site() -> None:
         assert "self" not in mine
         assert theirs["near"] == "[0]"
         assert theirs["self"] == 5
+
+
+def test_no_time_for_source_is_told() -> None:
+    """An event of many new sites goes without the expressions of the last ones, says so, and makes up for it later."""
+    clock = Ticking(15_000_000)  # 15 ms
+    error = failure(nested, 3, {"a": 1})
+    sites = frames_of(error)
+    hurried = ValueSnapshot(10_000.0, SCRUBBER, clock)
+    taken = [hurried.take(frame, site) for frame, site in sites]
+    assert not any("reading source" in note for note in notes(taken[0]))
+    assert any("reading source" in note for note in notes(taken[-1]))
+    assert any(kind != NOTE for _, _, kind in taken[-1]), "the locals are there"
+    later = ValueSnapshot(10_000.0, SCRUBBER, stopped)
+    assert not any(notes(later.take(frame, site)) for frame, site in sites)
 
 
 def test_threads_take_at_the_same_time() -> None:
