@@ -5,32 +5,35 @@ they have left on the loop (`IOLoop.add_callback`, `spawn_callback`).
     install(app) -> undo            install_auto() -> undo, for every application
 
 Tornado has no place for others to listen, so that while one is installed three methods are watched: a handler's `_execute`,
-which is the whole of a request, its two ways of reporting an error, and the loop's running of callbacks. `HTTPError` and
-`Finish` are answers.
+which is the whole of a request, the first step of what answers an error, and the loop's running of callbacks; and of a single
+handler `log_exception` where it is a websocket's, `data_received` where it reads its body in pieces. `HTTPError` and `Finish`
+are answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
-from tornado.routing import PathMatches
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import phtrack
 from phtrack import _guard
+from phtrack.contexts import carry
 
 from . import _http
 from ._apps import once
-from ._http import HttpOptions, RequestFacts
+from ._http import HttpOptions
+from ._tornado_request import facts, note_body, route_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     Undo = Callable[[], None]
 
@@ -121,9 +124,54 @@ class _Watch:
         # Each request is a task of its own, with which the variable goes.
         _request.set(_Request(self, handler if isinstance(handler, WebSocketHandler) else None))
         with _http.request_context(facts(handler), self.options, extra=extra if isinstance(extra, Mapping) else None):
+            if isinstance(handler, WebSocketHandler):
+                self._watch_log(handler)
+            elif handler._stream_request_body:
+                self._watch_data(handler)
             await execute(handler, *args, **kwargs)
 
-    def failed(self, handler: RequestHandler, error: BaseException | None) -> None:
+    def _watch_log(self, handler: WebSocketHandler) -> None:
+        """A websocket's callbacks tell of their errors in no other way; what a request raises has been seen already."""
+        log = handler.log_exception
+
+        def log_exception(kind: Any, error: Any, tb: Any) -> Any:
+            if _patches.watch_of(handler) is self:
+                self.failed(handler, error)
+                vars(handler).pop(_TOLD, None)
+            return log(kind, error, tb)
+
+        handler.log_exception = log_exception  # type: ignore[assignment, method-assign]
+
+    def _watch_data(self, handler: RequestHandler) -> None:
+        """Pieces of the body come from outside of the request's task; if one is refused by an error, there is no answer."""
+        received = handler.data_received
+        carried = carry()
+
+        def data_received(chunk: bytes) -> Awaitable[None] | None:
+            __tracebackhide__ = True
+            with self._taking(handler, carried):
+                more = received(chunk)
+            return None if more is None else finished(more)
+
+        async def finished(more: Awaitable[None]) -> None:
+            __tracebackhide__ = True
+            with self._taking(handler, carried):
+                await more
+
+        handler.data_received = data_received  # type: ignore[method-assign]
+
+    @contextmanager
+    def _taking(self, handler: RequestHandler, carried: carry) -> Iterator[None]:
+        __tracebackhide__ = True
+        with carried:
+            try:
+                yield
+            except Exception as error:
+                if _patches.watch_of(handler) is self:
+                    self.failed(handler, error, status=None)
+                raise
+
+    def failed(self, handler: RequestHandler, error: BaseException | None, status: int | None = 500) -> None:
         """Capture what Tornado is about to answer, or what ended a websocket's callback."""
         with _guard.shield("capturing what left a Tornado handler"):
             if (
@@ -136,8 +184,8 @@ class _Watch:
                 return
             self._identify(handler)
             if self.options.capture_body:
-                _note_body(handler)
-            status = handler.get_status() if handler._headers_written else 500
+                note_body(handler)
+            status = handler.get_status() if handler._headers_written else status
             _http.capture(error, self.options, source=SOURCE, status=status, route=route_of(handler))
 
     def _identify(self, handler: RequestHandler) -> None:
@@ -185,57 +233,6 @@ def _is_disconnect(handler: RequestHandler, error: Exception) -> bool:
     return stream is None or stream.closed()
 
 
-# --- what Tornado knows ------------------------------------------------------------------------------------------------
-
-
-def facts(handler: RequestHandler) -> RequestFacts:
-    """The facts of a handler's request."""
-    request = handler.request
-    return RequestFacts(
-        method=request.method,
-        url=f"{request.protocol}://{request.host}{request.path}",
-        path=request.path,
-        route=route_of(handler),
-        get_header=request.headers.get,
-        peer=request.remote_ip,
-    )
-
-
-def route_of(handler: RequestHandler) -> str | None:
-    """The pattern that a request was found by, as the application wrote it; None if there is none."""
-    patterns = _patterns(handler.application, type(handler))
-    path = handler.request.path or ""
-    found = patterns[0] if len(patterns) == 1 else next((one for one in patterns if one.match(path)), None)
-    return found.pattern.removesuffix("$") if found is not None else None
-
-
-def _patterns(app: Application, kind: type) -> list[Any]:
-    """The patterns under which *app* has handlers of a class, found once."""
-    known: dict[type, list[Any]] = vars(app).setdefault("_phtrack_patterns", {})
-    if kind not in known:
-        known[kind] = [regex for regex, target in _rules(app.default_router, 0) if target is kind]
-    return known[kind]
-
-
-def _rules(router: Any, depth: int) -> Iterator[tuple[Any, Any]]:
-    for rule in getattr(router, "rules", ()) if depth < 10 else ():
-        if isinstance(rule.matcher, PathMatches) and isinstance(rule.target, type):
-            yield rule.matcher.regex, rule.target
-        else:
-            yield from _rules(rule.target, depth + 1)
-
-
-def _note_body(handler: RequestHandler) -> None:
-    """The body, which Tornado has read before the handler runs, unless it is one that streams."""
-    request = handler.request
-    kind = request.headers.get("Content-Type", "")
-    if kind.startswith("multipart/"):
-        fields = request.body_arguments
-        _http.note_body(form={name: [one.decode("utf-8", "replace") for one in fields[name]] for name in fields})
-    elif isinstance(request.body, bytes):
-        _http.note_raw_body(request.body, kind)
-
-
 # --- the watched methods -------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +265,10 @@ class _Patches:
         self._needed = 0
         self._undos: list[Undo] = []
 
+    def watch_of(self, handler: RequestHandler) -> _Watch | None:
+        """What watches the application of *handler* now."""
+        return vars(handler.application).get(_KEY) or self.for_all
+
     def need(self) -> None:
         """One more who needs them."""
         self._needed += 1
@@ -275,7 +276,6 @@ class _Patches:
             for owner, name, make in (
                 (RequestHandler, "_execute", self._around_execute),
                 (RequestHandler, "_handle_request_exception", self._before_answer),
-                (RequestHandler, "log_exception", self._before_log),
                 (IOLoop, "_run_callback", self._around_callback),
             ):
                 self._undos.append(_replace(owner, name, make))
@@ -290,7 +290,7 @@ class _Patches:
         @wraps(execute)
         async def _execute(handler: RequestHandler, *args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
-            watch = vars(handler.application).get(_KEY) or self.for_all
+            watch = self.watch_of(handler)
             if watch is None:
                 await execute(handler, *args, **kwargs)
             else:
@@ -307,18 +307,6 @@ class _Patches:
             return answer(handler, error)
 
         return _handle_request_exception
-
-    def _before_log(self, log: Any) -> Any:
-        @wraps(log)
-        def log_exception(handler: RequestHandler, kind: Any, error: Any, tb: Any) -> Any:
-            # A websocket's callbacks have no other way; what a request raises has been seen already.
-            watch = vars(handler).get(_KEY)
-            if watch is not None and isinstance(handler, WebSocketHandler):
-                watch.failed(handler, error)
-                vars(handler).pop(_TOLD, None)
-            return log(handler, kind, error, tb)
-
-        return log_exception
 
     def _around_callback(self, run: Any) -> Any:
         @wraps(run)

@@ -15,7 +15,7 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
-from tornado.web import Application, Finish, HTTPError, RequestHandler, url
+from tornado.web import Application, Finish, HTTPError, RequestHandler, stream_request_body, url
 from tornado.websocket import WebSocketHandler
 from websockets.sync.client import connect
 
@@ -129,6 +129,22 @@ def application(code: Code) -> Application:
         def on_message(self, message: Any) -> None:
             code.boom(message)
 
+    class Quiet(Hall):
+        def log_exception(self, *what: Any) -> None:
+            """The application's own way, which leaves out Tornado's."""
+
+    @stream_request_body
+    class Upload(Base):
+        def data_received(self, chunk: bytes) -> Any:
+            return self.later() if self.request.path == "/slow-upload" else code.boom(len(chunk))
+
+        async def later(self) -> None:
+            await asyncio.sleep(0)
+            code.boom("later")
+
+        def post(self) -> None:
+            self.write("never")
+
     class Desk(WebSocketHandler):
         def on_message(self, message: Any) -> None:
             IOLoop.current().add_callback(code.background)
@@ -159,7 +175,10 @@ def application(code: Code) -> Application:
             ("/plain-background", on_get(plain_background)),
             ("/rooms/(?:.*)", Room),
             ("/halls/(?:.*)", Hall),
+            ("/quiet/(?:.*)", Quiet),
             ("/desks/(?:.*)", Desk),
+            ("/upload", Upload),
+            ("/slow-upload", Upload),
         ]
     )
 
@@ -240,7 +259,17 @@ class TestTornado(Requests, Streams, Backgrounds, Middlewares, Teardowns, Bodies
             fetch(base, "/logged-in", {"X-POSTHOG-DISTINCT-ID": "ben"})
         assert [event["distinct_id"] for event in watched.exceptions()] == ["anna", "ben"]
 
-    @pytest.mark.parametrize("path", ["rooms", "halls"])
+    @pytest.mark.parametrize("path", ["/upload", "/slow-upload"])
+    def test_a_body_that_is_read_in_pieces(self, watched: Watched, path: str) -> None:
+        """What its `data_received` fails with is one event; Tornado gives no answer then."""
+        with self.serving(watched) as base:
+            response = fetch(base, path, {"X-POSTHOG-DISTINCT-ID": "user-1"}, method="POST", body=b"piece")
+        assert response.raw == b""
+        event = watched.the_exception()
+        assert described(event) == self.unhandled("", route=path, status=None)
+        assert event["distinct_id"] == "user-1"
+
+    @pytest.mark.parametrize("path", ["rooms", "halls", "quiet"])
     def test_a_websocket(self, watched: Watched, path: str) -> None:
         """An error in an async or plain callback is one event with the route; a client that leaves is none."""
         with self.serving(watched) as base:
@@ -272,9 +301,9 @@ class TestTornado(Requests, Streams, Backgrounds, Middlewares, Teardowns, Bodies
         """Two applications have it; Tornado's methods are back when neither has."""
 
         def state() -> Any:
-            return [
-                vars(RequestHandler)[name] for name in ("_execute", "_handle_request_exception", "log_exception")
-            ] + [vars(IOLoop)["_run_callback"]]
+            return [vars(RequestHandler)[name] for name in ("_execute", "_handle_request_exception")] + [
+                vars(IOLoop)["_run_callback"]
+            ]
 
         before = state()
         first, second = (self.build(Code(watched.client)) for _ in range(2))
