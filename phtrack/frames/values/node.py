@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+VARIABLE, EXPRESSION, NOTE = "variable", "expression", "note"
+"""Kinds of what is taken of a frame; the value of a note is a text about what was not."""
+
 TEXT = 0
 """`data` is text of the user, so it is scrubbed: the head of a long string, bytes, a path, a pattern."""
 NAME = 1

@@ -12,14 +12,11 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phtrack.frames.values.limits import MAX_SHOWN_TEXT, PLAIN_INT
-from phtrack.frames.values.node import OBJECT, TEXT, Node
+from phtrack.frames.values.node import NOTE, OBJECT, TEXT, VARIABLE, Node
 from phtrack.frames.values.writer import HIDDEN, Texts, Writer, name_of, quoted, without_class
 
 if TYPE_CHECKING:
     from phtrack.frames.values.snapshot import Taken
-
-_NUMBER = 8
-"""Characters that a number is counted as in the contract's form."""
 
 
 class Shown(NamedTuple):
@@ -35,10 +32,10 @@ class Shown(NamedTuple):
     """Rules that hid something."""
 
 
-_Variable = tuple[str, str, int, tuple[str, ...]]
+_Variable = tuple[str, str, tuple[str, ...]]
 """
-One variable: its entry of the richer list from the value on, its value in the contract's form (a JSON string or number), the
-characters of the latter, rules that hid something. What it is called is written around it.
+One variable: its entry of the richer list from the value on, its value in the contract's form (a JSON string or number), rules
+that hid something. What it is called is written around it.
 """
 
 
@@ -54,7 +51,7 @@ class ValueRenderer:
     def __init__(self, scrubber: Texts, *, code_variables: int = 10_240, variables: int = 64 * 1024) -> None:
         """
         Args:
-            code_variables: Characters of names and values in the contract's form.
+            code_variables: Characters of JSON in the contract's form.
             variables: Characters of JSON in the richer form.
         """
         self._left_for_contract = code_variables
@@ -70,49 +67,45 @@ class ValueRenderer:
 
         Never raises.
         """
+        entries: list[str] = []
         scalars: list[str] = []
         nodes: list[str] = []
-        entries: list[str] = []
         notes: list[str] = []
         rules: list[str] = []
-        left_out = 0
         for name, value, kind in taken:
-            if kind == "note":
+            if kind == NOTE:
                 notes.append(value)
                 continue
             quoted_name = name_of(name)
             of = type(value)
             if of is int and -PLAIN_INT < value < PLAIN_INT:
                 contract = str(value)
-                entry = f'{{"name":{quoted_name},"value":{contract},"type":"int"}}'
-                size = _NUMBER
+                entries.append(f'{{"name":{quoted_name},"value":{contract},"type":"int"}}')
             else:
                 if of is Node:
-                    rest, contract, size, hid = self._node(name, value)
+                    rest, contract, hid = self._node(name, value)
                 elif of is str:
-                    rest, contract, size, hid = self._written(name, value)
+                    rest, contract, hid = self._written(name, value)
                 else:
-                    rest, contract, size, hid = _scalar(value) or self._written(name, value)
-                entry = f'{{"name":{quoted_name},"value":{rest}'
+                    rest, contract, hid = _scalar(value) or self._written(name, value)
+                entries.append(f'{{"name":{quoted_name},"value":{rest}')
                 if hid:
                     rules += hid
-            cost = len(entry)
-            if cost <= self._left:
-                self._left -= cost
-                entries.append(entry)
-            else:
-                left_out += 1
-            if kind == "variable":
-                cost = len(name) + size
-                if cost <= self._left_for_contract:
-                    self._left_for_contract -= cost
-                    (nodes if of is Node else scalars).append(f"{quoted_name}:{contract}")
-        if left_out:
-            notes.append(f"{left_out} values left out: size of the event")
+            if kind == VARIABLE:
+                (nodes if of is Node else scalars).append(f"{quoted_name}:{contract}")
+        listed = ",".join(entries)
+        if len(listed) > self._left:
+            kept = _within(self._left, entries)
+            notes.append(f"{len(entries) - len(kept)} values left out: size of the event")
+            listed = ",".join(kept)
+        self._left -= len(listed)
         # The contract's order: scalars by name, then the rest by name.
-        scalars.sort()
-        nodes.sort()
-        return Shown(",".join(scalars + nodes), ",".join(entries), notes, rules)
+        members = ",".join([*sorted(scalars), *sorted(nodes)])
+        if len(members) > self._left_for_contract:
+            within = frozenset(_within(self._left_for_contract, _nearest_first(taken, scalars, nodes)))
+            members = ",".join([*sorted(within.intersection(scalars)), *sorted(within.intersection(nodes))])
+        self._left_for_contract -= len(members)
+        return Shown(members, listed, notes, rules)
 
     def _node(self, name: str, node: Node) -> _Variable:
         known = self._known.get((id(node), name))
@@ -125,7 +118,7 @@ class ValueRenderer:
         try:
             forms = writer.variable(value, name)
         except Exception:  # fails closed
-            return f'{HIDDEN},"type":{name_of(_type_of(value))},"redacted":"error"}}', HIDDEN, len(HIDDEN), ("error",)
+            return f'{HIDDEN},"type":{name_of(_type_of(value))},"redacted":"error"}}', HIDDEN, ("error",)
         shown, contract = forms[0], forms[1]
         more = _cut(value)
         rules = writer.found
@@ -133,26 +126,38 @@ class ValueRenderer:
             more += f',"redacted":{quoted(", ".join(dict.fromkeys(rules)))}'
         if type(value) is Node and value.form == OBJECT:
             shown = without_class(value, shown)
-        size = _NUMBER
         if contract[0] in "{[":
-            size = len(contract)
             contract = quoted(contract)
-        elif contract[0] == '"':
-            size = len(contract) - 2
-        return f'{shown},"type":{name_of(_type_of(value))}{more}}}', contract, size, tuple(rules)
+        return f'{shown},"type":{name_of(_type_of(value))}{more}}}', contract, tuple(rules)
+
+
+def _nearest_first(taken: Taken, scalars: list[str], nodes: list[str]) -> list[str]:
+    """The members of both lists in the order in which they were taken."""
+    left = {True: iter(nodes), False: iter(scalars)}
+    return [next(left[type(value) is Node]) for _, value, kind in taken if kind == VARIABLE]
+
+
+def _within(limit: int, texts: list[str]) -> list[str]:
+    """Those of *texts* that together, with a comma after each, have no more than *limit* characters, first come first served."""
+    kept: list[str] = []
+    for text in texts:
+        if len(text) < limit:
+            limit -= len(text) + 1
+            kept.append(text)
+    return kept
 
 
 def _scalar(value: Any) -> _Variable | None:
     """What needs no look for secrets: None, a truth value, a finite float."""
     if type(value) is float and isfinite(value):
         text = repr(value)
-        return f'{text},"type":"float"}}', text, _NUMBER, ()
+        return f'{text},"type":"float"}}', text, ()
     if value is None:
-        return 'null,"type":"NoneType"}', '"None"', _NUMBER, ()
+        return 'null,"type":"NoneType"}', '"None"', ()
     if value is True:
-        return 'true,"type":"bool"}', '"True"', _NUMBER, ()
+        return 'true,"type":"bool"}', '"True"', ()
     if value is False:
-        return 'false,"type":"bool"}', '"False"', _NUMBER, ()
+        return 'false,"type":"bool"}', '"False"', ()
     return None
 
 

@@ -17,7 +17,7 @@ from phtrack import _guard
 from phtrack.frames.values.containers import SHORT_INT
 from phtrack.frames.values.expressions import LOCAL, evaluate
 from phtrack.frames.values.formatter import Formatter
-from phtrack.frames.values.node import MISSING, TIME
+from phtrack.frames.values.node import EXPRESSION, MISSING, NOTE, TIME, VARIABLE
 from phtrack.frames.values.select import make_plan
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from phtrack.frames.site import Site
     from phtrack.frames.values.expressions import Shown
     from phtrack.frames.values.select import Plan
-
-VARIABLE, EXPRESSION, NOTE = "variable", "expression", "note"
-"""Kinds of what is taken; the value of a note is a text about what was not."""
 
 SOURCE_NS = 20_000_000
 """Nanoseconds that one event may spend on the source of sites met for the first time; later frames of it go without."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack.frames.site import Site
 from phtrack.frames.values import ValueRenderer, ValueSnapshot
-from phtrack.frames.values.snapshot import NOTE
+from phtrack.frames.values.node import NOTE
 from phtrack.scrub import Scrubber
 
 if TYPE_CHECKING:

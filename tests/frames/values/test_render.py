@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from phtrack.frames.values import ValueRenderer
-from phtrack.frames.values.node import MAPPING, MASKED, OBJECT, SEQUENCE, TEXT, Node
-from phtrack.frames.values.snapshot import EXPRESSION, NOTE, VARIABLE
+from phtrack.frames.values.node import EXPRESSION, MAPPING, MASKED, NOTE, OBJECT, SEQUENCE, TEXT, VARIABLE, Node
 from phtrack.scrub.marks import CIRCULAR, MARKER, TOO_LONG
 from tests.frames.values.taking import SCRUBBER, contract, entry, render, taken_of
 
@@ -82,7 +81,7 @@ def test_names_are_ordered_as_in_the_contract_and_chosen_by_nearness() -> None:
     ]
     nodes = [(name, _sequence() if type(value) in (list, dict) else value, kind) for name, value, kind in taken]
     assert list(rendered(*nodes)[0]) == ["c", "y", "z", "a", "b"]
-    assert list(rendered(*nodes, budget=ValueRenderer(SCRUBBER, code_variables=28))[0]) == ["c", "z", "a", "b"]
+    assert list(rendered(*nodes, budget=ValueRenderer(SCRUBBER, code_variables=31))[0]) == ["c", "z", "a", "b"]
     assert [one["name"] for one in rendered(*nodes)[1]] == ["z", "b", "a", "y", "c"]
 
 

@@ -9,9 +9,8 @@ import tracemalloc
 from typing import Any
 
 from phtrack.frames.values import ValueRenderer, ValueSnapshot
-from phtrack.frames.values.node import Node
+from phtrack.frames.values.node import NOTE, Node
 from phtrack.frames.values.shapes import MAX_SHAPES, _shapes
-from phtrack.frames.values.snapshot import NOTE
 from tests.frames.values.taking import SCRUBBER, failure, frames_of, notes, render, stopped, taken_of
 
 
