@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
 import phtrack
-from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
 from .behaviours import (
     Backgrounds,

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from phtrack.integrations import fastapi as integration
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-
-from phtrack.integrations import fastapi as integration
 
 from .behaviours import (
     HANG,

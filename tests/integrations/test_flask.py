@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask, Response, abort, jsonify, request, session
 from flask.cli import AppGroup, FlaskGroup
+from phtrack.integrations import flask as integration
+from phtrack.integrations.flask import PosthogFlaskIntegration
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import phtrack
-from phtrack.integrations import flask as integration
-from phtrack.integrations.flask import PosthogFlaskIntegration
 
 from .behaviours import (
     HANG,

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+from phtrack.integrations import starlette as integration
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -18,8 +19,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.sync.client import connect
-
-from phtrack.integrations import starlette as integration
 
 from .behaviours import (
     Backgrounds,

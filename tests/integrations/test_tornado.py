@@ -12,14 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
+from phtrack.integrations import tornado as integration
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 from tornado.web import Application, Finish, HTTPError, RequestHandler, stream_request_body, url
 from tornado.websocket import WebSocketHandler
 from websockets.sync.client import connect
-
-from phtrack.integrations import tornado as integration
 
 from .behaviours import (
     HANG,

@@ -47,7 +47,7 @@ OLDEST = {
         ("django==4.2.*", "djangorestframework==3.15.*", "channels==4.1.*"),
         ("django",),
         # It noticed no client that left, and went on with the stream.
-        lost=("TestAsgi and test_a_client_that_leaves_a_stream",),
+        lost=("test_requests and TestAsgi and test_a_client_that_leaves_a_stream",),
         newest_python=(3, 12),
     ),
     "fastapi": Old(

@@ -12,7 +12,6 @@ from typing import Any
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
-
 from phtrack.integrations import django as integration
 
 from ..behaviours import (

@@ -16,11 +16,11 @@ from django.http import FileResponse, HttpResponse, UnreadablePostError
 from django.test import Client as Browser
 from django.test.utils import override_settings
 from django.urls import path
-
-import phtrack
 from phtrack.integrations import django as integration
 from phtrack.integrations import django_commands
 from phtrack.integrations.django import PosthogContextMiddleware
+
+import phtrack
 
 from ..behaviours import Code, Watched, described, fetch, serve_asgi, serve_wsgi
 from .project import MIDDLEWARE, OURS, AppMiddleware, ProjectApp, async_urls, urls
