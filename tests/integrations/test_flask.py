@@ -10,8 +10,8 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from flask import Flask, Response, abort, jsonify, request, session
-from flask.cli import AppGroup, FlaskGroup
+from flask import Flask, Response, abort, got_request_exception, jsonify, request, session
+from flask.cli import AppGroup, FlaskGroup, ScriptInfo
 from phtrack.integrations import flask as integration
 from phtrack.integrations.flask import PosthogFlaskIntegration
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -201,6 +201,24 @@ def test_the_application_replaces_what_was_installed_for_all(watched: Watched) -
     finally:
         undo()
     assert app.extensions["phtrack"].automatic is False
+
+
+def test_an_undo_puts_flask_back(watched: Watched) -> None:
+    """The methods that `install_auto` changes, and the application that it found, are as they were."""
+
+    def state() -> Any:
+        return Flask.__call__, ScriptInfo.load_app
+
+    app = application(Code(watched.client))
+    before, wsgi = state(), app.wsgi_app
+    undo = integration.install_auto()
+    assert integration.install_auto() is undo
+    assert not set(before) & set(state())
+    app.test_client().get("/ok")
+    assert app.wsgi_app is not wsgi
+    undo()
+    assert (state(), app.wsgi_app) == (before, wsgi)
+    assert list(got_request_exception.receivers_for(app)) == []
 
 
 def test_unknown_options_are_refused_at_once() -> None:

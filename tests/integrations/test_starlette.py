@@ -226,6 +226,22 @@ class TestStarlette(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardow
             if "phtrack/integrations" in one["filename"] or "asgi.py" in one["filename"]
         ] == []
 
+    def test_an_undo_puts_starlette_back(self, watched: Watched) -> None:
+        """The method that `install_auto` changes, and the application that it found, are as they were."""
+        before = Starlette.__call__
+        undo = integration.install_auto()
+        assert integration.install_auto() is undo
+        assert Starlette.__call__ is not before
+        app = self.build(Code(watched.client))
+        with self.run(app) as base:
+            fetch(base, "/ok")
+        assert isinstance(app.middleware_stack, integration.Around)
+        undo()
+        assert Starlette.__call__ is before
+        assert not isinstance(app.middleware_stack, integration.Around)
+        assert "build_middleware_stack" not in vars(app)
+        assert not hasattr(app.state, "phtrack")
+
     def test_an_unknown_option_is_refused_at_once(self) -> None:
         """A misspelt option raises when it is given, not at the first request."""
         with pytest.raises(TypeError, match="captrue"):

@@ -11,8 +11,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import FileResponse, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.test import Client as Browser
 from django.test.utils import override_settings
 from django.urls import path
@@ -320,6 +322,20 @@ def test_a_handler_made_before_the_install(watched: Watched) -> None:
     event = watched.the_exception()
     assert event["distinct_id"] == "u1"
     assert described(event)["source"] == "django.middleware"
+
+
+def test_an_undo_puts_django_back() -> None:
+    """The methods that `install` changes are Django's own again, however often it was called."""
+
+    def state() -> Any:
+        return BaseHandler.load_middleware, HttpResponseBase.close
+
+    before = state()
+    undo = integration.install()
+    assert integration.install_auto() is undo
+    assert not set(before) & set(state())
+    undo()
+    assert state() == before
 
 
 def test_an_undo_leaves_what_the_settings_list(watched: Watched) -> None:
