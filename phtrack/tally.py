@@ -7,7 +7,7 @@ retries, spools and drops. `phtrack.Client.stats` renders it.
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from phtrack._locks import new_lock
 
 
 class Tally:
@@ -25,7 +25,7 @@ class Tally:
     __slots__ = ("_counts", "_lock")
 
     def __init__(self) -> None:
-        self._lock = allocate_lock()
+        self._lock = new_lock()
         self._counts: dict[str, int] = {}
 
     def add(self, name: str, n: int = 1, *, lane: str | None = None) -> None:
@@ -42,5 +42,5 @@ class Tally:
 
     def reset_after_fork(self) -> None:
         """Start from zero in a child process: what the parent holds, the parent will report."""
-        self._lock = allocate_lock()
+        self._lock = new_lock()
         self._counts = {}

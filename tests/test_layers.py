@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
-    -1: "_guard version",
+    -1: "_guard _locks version",
     0: "options arguments capture_modes seams wire _process _imports",
     1: "scrub fingerprint encode event steps tally release request",
     2: "context frames http capture_v1",

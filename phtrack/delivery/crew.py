@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from phtrack import _guard
+from phtrack._locks import new_lock
 from phtrack.delivery import native
 from phtrack.delivery.ledger import CLOSED
 from phtrack.delivery.policy import FOREVER
@@ -74,7 +75,7 @@ class Crew:
         self.workers: list[Worker] = []
         self._inline: Worker | None = None
         """Does the turns where there is no thread."""
-        self._inline_busy = native.new_lock()
+        self._inline_busy = new_lock()
         self.inline_seconds: float | None = None
         """Seconds a request may take while a capture call waits for it."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phtrack import http
+from phtrack._locks import new_lock
 from phtrack.capture_v1 import CaptureV1Error
 from phtrack.delivery import native, payload, policy
 from phtrack.delivery.v1 import results_of
@@ -72,7 +73,7 @@ class HttpTransport:
         self._forget()
 
     def _forget(self) -> None:
-        self._lock = native.new_lock()
+        self._lock = new_lock()
         self._session: requests.Session | None = None
         self._generation = -1
         self._lines: dict[str, _Line] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from phtrack._locks import new_lock
 from phtrack.delivery import native
 from phtrack.delivery.policy import FOREVER, MAX_BATCH_BYTES
 from phtrack.delivery.queue import Waiting
@@ -46,7 +47,7 @@ class Ledger:
     def _reset(self) -> None:
         options = self._options
         hasty = min(options.error_flush_interval, options.flush_interval)
-        self.lock = native.new_lock()
+        self.lock = new_lock()
         self.lanes = {
             lane: Waiting(
                 lane,
@@ -150,7 +151,7 @@ class Ledger:
 
     def wait_for_room_locked(self) -> Any:
         """A lock that is released when a batch has left the queues."""
-        room = native.new_lock()
+        room = new_lock()
         room.acquire()
         self._room_waiters.append(room)
         return room
@@ -254,7 +255,7 @@ class Ledger:
     def wait_until(self, done_locked: Callable[[], bool], deadline: float | None) -> bool:
         """Wait until *done_locked*; False if *deadline* (monotonic seconds) came first, or waiting became pointless."""
         while True:
-            news = native.new_lock()
+            news = new_lock()
             news.acquire()
             with self.lock:
                 if done_locked():

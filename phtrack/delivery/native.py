@@ -1,18 +1,18 @@
 """
-Threads and locks of the operating system, also where gevent or eventlet replaced those of Python.
+Threads of the operating system, also where gevent or eventlet replaced those of Python.
 
-The sending thread is a real one in every program: a greenlet would starve behind a busy loop, and a lock that belongs to
-one hub can't wake another. Callers hold our locks for a few lines without switching, so that greenlets may share them.
-What waits in the caller's thread (`flush`) must let other greenlets run, and does: see `wait`.
+The sending thread is a real one in every program: a greenlet would starve behind a busy loop. Its locks are those of
+`phtrack._locks`. What waits in the caller's thread (`flush`) must let other greenlets run, and does: see `wait`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from _thread import allocate_lock as _allocate_lock
 from _thread import start_new_thread as _start_new_thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phtrack._locks import original
 
 if TYPE_CHECKING:
     from _thread import LockType
@@ -31,22 +31,6 @@ def patched_by() -> str | None:
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
         return "eventlet"
     return None
-
-
-def _original(name: str, ours: Any) -> Any:
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None:
-        return gevent.get_original("_thread", name)
-    eventlet = sys.modules.get("eventlet.patcher")
-    if eventlet is not None:
-        return getattr(eventlet.original("_thread"), name)
-    return ours
-
-
-def new_lock() -> LockType:
-    """A lock of the operating system."""
-    lock: LockType = _original("allocate_lock", _allocate_lock)()
-    return lock
 
 
 def threads_run() -> bool:
@@ -87,7 +71,7 @@ def start_thread(target: Callable[[], None], name: str) -> None:
 
         threading.Thread(target=target, name=name, daemon=True).start()
     else:
-        _original("start_new_thread", _start_new_thread)(target, ())
+        original("start_new_thread", _start_new_thread)(target, ())
 
 
 def wait(lock: LockType, seconds: float | None) -> bool:

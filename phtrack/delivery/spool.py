@@ -20,7 +20,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from phtrack import _guard
-from phtrack.delivery import native
+from phtrack._locks import new_lock
 from phtrack.delivery import segment as segments
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Spool:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = native.new_lock()
+        self._lock = new_lock()
         self._active: dict[str, Segment] = {}
         """Protocol -> the segment that grows."""
         self._open: dict[str, Segment] = {}

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from phtrack import _guard
-from phtrack.delivery import native, policy
+from phtrack._locks import new_lock
+from phtrack.delivery import policy
 from phtrack.delivery.policy import FOREVER
 from phtrack.delivery.v1 import partition
 from phtrack.seams import Batch
@@ -37,9 +38,9 @@ class Worker:
         self._batches: deque[Batch] = deque()
         """Batches on the way, the next one first: one that waits for its next attempt, or the halves of a split."""
         self._epoch = -1
-        self._wake = native.new_lock()
+        self._wake = new_lock()
         self._wake.acquire()
-        self.at_work = native.new_lock()
+        self.at_work = new_lock()
         """
         Held by the thread in its turns, but for requests and the application's code. A fork waits for it: a child would find
         modules half imported by a thread that it doesn't have, and wait for them for ever.

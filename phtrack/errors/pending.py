@@ -9,17 +9,21 @@ bytes, scrubs it, fingerprints it and shrinks it to fit; then nothing of the sna
 
 from __future__ import annotations
 
-from _thread import allocate_lock
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, encode
+from phtrack._locks import new_lock
 from phtrack.seams import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from phtrack.errors.report import Report
+
+
+PATIENCE = 0.02
+"""Seconds an enrichment waits for another one; for a rendering it needn't."""
 
 
 @dataclass(slots=True)
@@ -46,7 +50,7 @@ class PendingException(Envelope):
         self.body = None
         self._draft: Draft | None = draft
         self._finish = finish
-        self._lock = allocate_lock()
+        self._lock = new_lock()
 
     def seal(self) -> bytes | None:
         """The event's bytes. Rendered once; an internal failure gives up the event, not its neighbours."""
@@ -62,12 +66,17 @@ class PendingException(Envelope):
             return self.body
 
     def enrich(self, change: Callable[[Draft], None]) -> bool:
-        """Let *change* edit the draft; False if it is sealed and gone."""
-        with self._lock:
+        """Let *change* edit the draft; False if it is gone, sealed or being sealed just now."""
+        # A sending thread seals for as long as rendering takes, which is too long for the application to stand still.
+        if not self._lock.acquire(True, PATIENCE):
+            return False
+        try:
             if self._draft is None:
                 return False
             change(self._draft)
             return True
+        finally:
+            self._lock.release()
 
 
 def splice(event: bytes, extra: bytes) -> bytes:

@@ -24,14 +24,22 @@ def _guard_of_the_test(parent):
     import os, signal, sys
     if sys.platform == "linux":
         import ctypes
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)  # it is gone already
-    signal.alarm(120)
-    os.register_at_fork(after_in_child=lambda: signal.alarm(120))  # a child inherits neither
+        prctl = ctypes.CDLL(None).prctl
+    else:
+        prctl = lambda *_: None
+    def guard():
+        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        signal.alarm(120)
+    guard()
+    if parent and os.getppid() != parent:
+        os._exit(1)  # it is gone already
+    os.register_at_fork(after_in_child=guard)  # a child inherits neither
 _guard_of_the_test({parent})
 """
-"""Runs first in each program: it dies with its test, and what it forked two minutes later at most, also when that is interrupted."""
+"""
+Runs first in each program: it dies with the process that started it, the tests' or its own parent, also when that is killed;
+where the system can't do that, after two minutes.
+"""
 
 GUARDED = (
     GUARD
@@ -40,7 +48,7 @@ import os, sys
 os.execv(sys.argv[1], sys.argv[1:])
 """
 )
-"""Becomes another program, which stays guarded but for what it forks."""
+"""Becomes another program, which stays guarded; what that forks is not, unless it runs `GUARD` (with parent=0) too."""
 
 PRELUDE = """
 import os, signal, sys, threading, time

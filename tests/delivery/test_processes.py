@@ -118,11 +118,13 @@ def test_children_of_multiprocessing_lose_nothing(method: str, tmp_path: Path) -
     with Server() as server:
         script = tmp_path / "program.py"
         head = f"""
+            {{guard}}
             import sys; sys.path.insert(0, {str(program.ROOT)!r})
             import phtrack
             phtrack.init("k", host={server.url!r}, enable_exception_autocapture=True)
         """
-        script.write_text(textwrap.dedent(head) + CHILDREN.format(method=method))
+        head = textwrap.dedent(head).format(guard=program.GUARD.format(parent=0))
+        script.write_text(head + CHILDREN.format(method=method))
         ended = program.end(program.start_command([sys.executable, str(script)]))
         assert ended.code == 0, ended.err
         assert ended.err.count("Traceback") == 1  # Python's own of the child
@@ -156,7 +158,9 @@ def test_gunicorn_with_a_preloaded_application(worker: str, tmp_path: Path) -> N
     of gevent starts slowly enough for that.
     """
     with Server() as server:
-        (tmp_path / "shop.py").write_text(GUNICORN_APP.format(root=str(program.ROOT), url=server.url, options=""))
+        (tmp_path / "shop.py").write_text(
+            program.GUARD.format(parent=0) + GUNICORN_APP.format(root=str(program.ROOT), url=server.url, options="")
+        )
         command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "gunicorn", "--preload", "-w", "2"]
         command += ["-k", worker, "-b", "127.0.0.1:0", "--chdir", str(tmp_path), "--worker-tmp-dir", str(tmp_path)]
         command += ["--no-control-socket", "shop:app"]
@@ -283,6 +287,34 @@ def test_green_threads(library: str, when: str) -> None:
         assert ended.out.split() == ["True", "True", "2"]
         assert names(server).count("e") == 1000
         assert set(server.count().values()) == {1}
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_what_sending_threads_share_with_greenlets_has_locks_of_the_system(library: str) -> None:
+    """Counters and pending exceptions: a lock of a hub would keep the sending thread behind a busy loop, or fail in it."""
+    patch = {
+        "gevent": "import gevent.monkey; gevent.monkey.patch_all()",
+        "eventlet": "import eventlet; eventlet.monkey_patch()",
+    }
+    ended = program.run(
+        """
+        from phtrack.delivery import native
+        from phtrack.errors.pending import PendingException
+        def add(): tally.add('seen')
+        tally._lock.acquire()
+        native.start_thread(add, 'adds')
+        time.sleep(0.05)
+        tally._lock.release()
+        end = time.perf_counter() + 30
+        while not tally._counts and time.perf_counter() < end: pass
+        print(tally.read())
+        print(type(PendingException('u', None, None)._lock) is type(tally._lock))
+        """,
+        "http://127.0.0.1:9",
+        prelude=patch[library] + "\n" + program.PRELUDE,
+        python=("-W", "ignore"),
+    )
+    assert (ended.err, ended.out) == ("", "{'seen': 1}\nTrue\n")
 
 
 def test_nothing_is_started_or_opened_before_it_is_needed() -> None:
