@@ -24,6 +24,7 @@ EXPECTED_SKIPS = (
     r"needs Python 3\.\d+",
     r"needs a free-threaded build",
     r"needs Linux",
+    r"needs PyTorch, some 200 MB",
     r"root may (read|write) everything",
     # A service that is not there: the development machine has them, another one may not.
     r"needs (a )?(Redis|PostgreSQL).* 127\.0\.0\.1",

@@ -55,7 +55,7 @@ def known(cls: type, name: str) -> Known | None:
     if package == "graphql" and name.startswith(_GRAPHQL) and not issubclass(cls, tuple):
         return Known(leaf=by_class)
     for module, type_name, fill in _TYPES:
-        if module == package and imported(module, type_name) is cls:
+        if module.partition(".")[0] == package and imported(module, type_name) is cls:
             return Known(fill=fill)
     return None
 
@@ -135,8 +135,8 @@ def _torch_tensor(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
         return
     device = value.device.type
     _described(f, node, tuple(value.shape), dtype=value.dtype, device=Node(NAME, "device", str(device)))
-    if device == "cpu" and not value.requires_grad and str(value.layout) == "torch.strided" and value.is_contiguous():
-        _add_head(f, node, value.view(-1)[:HEAD].tolist())
+    if device == "cpu" and str(value.layout) == "torch.strided" and value.is_contiguous():
+        _add_head(f, node, value.detach().view(-1)[:HEAD].tolist())  # detached: no part of anybody's graph
 
 
 _TYPES: tuple[tuple[str, str, Fill], ...] = (
@@ -148,4 +148,5 @@ _TYPES: tuple[tuple[str, str, Fill], ...] = (
     ("polars", "DataFrame", _polars_table),
     ("polars", "Series", _polars_column),
     ("torch", "Tensor", _torch_tensor),
+    ("torch.nn.parameter", "Parameter", _torch_tensor),
 )

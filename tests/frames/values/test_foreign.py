@@ -91,6 +91,21 @@ def test_elements_of_somebodys_class_are_not_run() -> None:
     assert found[0]["__class__"].endswith("Element")
 
 
+def test_tensors_are_shown_by_shape_and_head() -> None:
+    """Also the parameters of a layer; what lies on a device or isn't dense is not read, and nobody's graph grows."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch, some 200 MB")
+    layer = torch.nn.Linear(2, 1)
+    found = entry(layer.weight)["value"]
+    assert (found["shape"], found["dtype"], found["device"]) == ("(1, 2)", "torch.float32", "cpu")
+    assert found["head"] == layer.weight.tolist()[0]
+    assert entry(layer)["value"]["_parameters"]["bias"]["shape"] == "(1,)"
+    tracked = torch.arange(12.0).reshape(3, 4).requires_grad_()
+    assert entry(tracked)["value"]["head"] == list(range(8))
+    assert tracked.grad_fn is None
+    for unread in (torch.zeros(2, device="meta"), torch.eye(3).to_sparse()):
+        assert "head" not in entry(unread)["value"]
+
+
 def test_a_resolver_is_shown_with_its_variables_but_not_with_the_query() -> None:
     """Literals in a query have no name that could be masked; variables have. The schema leaves the budget to what matters."""
     graphql = pytest.importorskip("graphql", reason="needs graphql-core")
