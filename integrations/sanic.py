@@ -1,9 +1,15 @@
 """
-Sanic: one event for what no exception handler of the application answers.
+Sanic: one event for what no exception handler of the application answers, for failed background tasks (`app.add_task`),
+websockets, response middleware, and starts and stops.
 
     install(app) -> undo            install_auto() -> undo, for every application
 
-Two of the framework's own extension points: a request middleware opens the request's context, a signal tells of exceptions.
+The framework's own extension points: a request middleware opens the request's context, and signals tell of exceptions. Only
+of those of response middleware there is no signal: Sanic sends the response as if nothing had been, and writes the exception
+to its logger `sanic.error`, where a filter of ours looks on; an application that turns that logger off keeps them to itself.
+A handler of the application's own signals that fails in the background of a request is told to asyncio alone
+(`enable_exception_autocapture`).
+
 A connection's requests follow each other in one task, so each starts a fresh context in place of the last one's. To be
 installed before the application runs, as Sanic wants it for middleware and signals.
 """
@@ -13,8 +19,9 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from sanic import Sanic
-from sanic.exceptions import SanicException
+from sanic import Request, Sanic
+from sanic.exceptions import SanicException, ServerError
+from sanic.log import error_logger
 
 import phtrack
 from phtrack import _guard
@@ -24,8 +31,7 @@ from ._http import HttpOptions, RequestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sanic import Request
+    from logging import LogRecord
 
 _FIRST = 1_000_000
 """Priority of the middleware: Sanic runs the highest first, so that the application's own runs in the context."""
@@ -56,14 +62,17 @@ def install(
     installed: Callable[[], None] | None = getattr(app.ctx, "phtrack", None)
     if installed is not None:
         return installed
-    watch = _Watch(HttpOptions(capture_exceptions=capture_exceptions, **http), request_filter, extra_properties)
+    watch = _Watch(app, HttpOptions(capture_exceptions=capture_exceptions, **http), request_filter, extra_properties)
     app.register_middleware(watch.on_request, "request", priority=_FIRST)
     app.add_signal(watch.on_exception, "http.lifecycle.exception")
     app.add_signal(watch.on_websocket_exception, "websocket.handler.exception")
+    app.add_signal(watch.on_report, "server.exception.report")
+    error_logger.addFilter(watch)
 
     def undo() -> None:
         # Sanic keeps what a running application was given; from now on it does nothing.
         watch.active = False
+        error_logger.removeFilter(watch)
         for middleware in [one for one in app.request_middleware if getattr(one, "func", None) == watch.on_request]:
             app.request_middleware.remove(middleware)
         if getattr(app.ctx, "phtrack", None) is undo:
@@ -108,8 +117,9 @@ def install_auto() -> Callable[[], None]:
 class _Watch:
     """What an application was given."""
 
-    def __init__(self, options: HttpOptions, request_filter: Any, extra_properties: Any) -> None:
+    def __init__(self, app: Any, options: HttpOptions, request_filter: Any, extra_properties: Any) -> None:
         self.active = True
+        self._app = app
         self._options = options
         self._filter = request_filter
         self._extra = extra_properties
@@ -146,7 +156,30 @@ class _Watch:
         with _guard.shield("capturing an exception of a websocket"):
             self._capture(exception, "sanic.websocket_handler_exception", request, None)
 
-    def _capture(self, exception: Exception, source: str, request: Request, status: int | None) -> None:
+    async def on_report(self, exception: Any = None, **_: Any) -> None:
+        """
+        Capture an error of a background task, or of a listener outside of any request.
+
+        Sanic says this of everything; the other errors are those of requests, of which we know more elsewhere.
+        """
+        if not self.active or not isinstance(exception, Exception):
+            return
+        with _guard.shield("capturing an exception outside of requests"):
+            if _is_of_task(exception) or _current_request() is None:
+                _http.capture(exception, self._options, source="sanic.server_exception_report", mechanism="task")
+
+    def filter(self, record: LogRecord) -> bool:
+        """Look on what Sanic logs: capture an error of a response middleware. Answers as a filter that lets all pass."""
+        exception = record.exc_info[1] if record.exc_info else None
+        if self.active and record.funcName == "respond" and isinstance(exception, Exception):
+            with _guard.shield("capturing an exception of a response middleware"):
+                request = _current_request()
+                if request is not None and request.app is self._app:
+                    status = getattr(request.stream and request.stream.response, "status", None)
+                    self._capture(exception, "sanic.response_middleware", request, status)
+        return True
+
+    def _capture(self, exception: Exception, source: str, request: Any, status: int | None) -> None:
         if getattr(request.ctx, "phtrack", True):
             if self._options.capture_body:
                 _http.note_raw_body(request.body, request.headers.get("content-type"))
@@ -165,6 +198,21 @@ class _Watch:
             if kind not in (Exception, SanicException, BaseException)
             for name in (request.name, None)
         )
+
+
+def _is_of_task(exception: Exception) -> bool:
+    """True for what leaves the coroutine that Sanic puts around a background task."""
+    tb = exception.__traceback__
+    frame = tb.tb_frame if tb is not None else None
+    return frame is not None and frame.f_code.co_name == "do" and frame.f_globals.get("__name__") == "sanic.app"
+
+
+def _current_request() -> Any:
+    """The request that this code runs for, or None."""
+    try:
+        return Request.get_current()
+    except ServerError:
+        return None
 
 
 def _facts(request: Request) -> RequestFacts:

@@ -15,21 +15,28 @@ from typing import Any
 import pytest
 from phtrack.integrations import sanic as integration
 from sanic import Request, Sanic, json, raw, text
+from sanic.application.constants import ServerStage
+from sanic.application.state import ApplicationServerInfo
 from sanic.exceptions import NotFound, SanicException
+from sanic.log import error_logger
 from websockets.sync.client import connect
 
 from .behaviours import (
     HANG,
+    Backgrounds,
     Bodies,
+    Boom,
     Code,
     Degraded,
     Handled,
     Middlewares,
     Requests,
     Streams,
+    Teardowns,
     Watched,
     described,
     fetch,
+    serve_asgi,
 )
 
 _numbers = itertools.count()
@@ -39,7 +46,7 @@ _numbers = itertools.count()
 def _many_apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Sanic cuts from its own code, when the first application starts, what that has no use for; not in test mode."""
     monkeypatch.setattr(Sanic, "test_mode", True)
-    levels = {name: logging.getLogger(name).level for name in ("sanic.root", "sanic.error", "sanic.server")}
+    levels = {name: logging.getLogger(name).level for name in ("sanic.root", "sanic.server")}
     for name in levels:
         logging.getLogger(name).setLevel("CRITICAL")
     yield
@@ -54,6 +61,10 @@ def application(code: Code) -> Any:
     @app.on_request
     async def gate(request: Request) -> None:
         code.middleware(request.path)
+
+    @app.on_response
+    async def closing(request: Request, response: Any) -> None:
+        code.teardown(request.path)
 
     @app.get("/ok")
     async def ok(request: Request) -> Any:
@@ -113,6 +124,15 @@ def application(code: Code) -> Any:
         async for chunk in code.achunks():
             await response.send(chunk)
 
+    @app.get("/background")
+    async def background(request: Request) -> Any:
+        app.add_task(code.abackground())
+        return text("started")
+
+    @app.get("/teardown-boom")
+    async def teardown(request: Request) -> Any:
+        return text(code.ok())
+
     @app.websocket("/rooms/<room>")
     async def talk(request: Request, ws: Any, room: str) -> None:
         word = await ws.recv()
@@ -146,6 +166,8 @@ def serve(app: Any) -> Iterator[str]:
         await server.startup()
         await server.before_start()
         await server.after_start()
+        # As Sanic's runner says; tasks can't be added before.
+        app.state.server_info.append(ApplicationServerInfo(settings={}, stage=ServerStage.SERVING))
         started.set()
         await stop.wait()
         await server.before_stop()
@@ -156,11 +178,19 @@ def serve(app: Any) -> Iterator[str]:
         while server.connections and loop.time() < deadline:
             await asyncio.sleep(0.01)
         await server.after_stop()
+        app.state.server_info.clear()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
+    def work() -> None:
+        try:
+            with contextlib.suppress(Boom):  # of a listener
+                loop.run_until_complete(main())
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        assert started.wait(HANG), "Sanic did not start"
+        assert started.wait(HANG) and thread.is_alive(), "Sanic did not start"
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(stop.set)
@@ -171,8 +201,8 @@ def serve(app: Any) -> Iterator[str]:
         assert not thread.is_alive(), "Sanic did not stop"
 
 
-class TestSanic(Requests, Bodies, Streams, Middlewares):
-    """All behaviours."""
+class TestSanic(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
+    """All behaviours; "teardown" is a response middleware."""
 
     source = "sanic.http_lifecycle_exception"
     reads_bodies_itself = True
@@ -212,6 +242,87 @@ class TestSanic(Requests, Bodies, Streams, Middlewares):
         assert "found-in-handler" not in seen
         assert "pro" not in seen
 
+    def test_background_tasks_have_their_own_source(self, watched: Watched) -> None:
+        """A failed task is told apart from a failed request; a cancelled one, and one that handles its error, are no events."""
+        app = self.build(code := Code(watched.client))
+
+        async def waits() -> None:
+            await asyncio.sleep(HANG)
+
+        async def handles() -> None:
+            with contextlib.suppress(Boom):
+                code.boom()
+
+        @app.get("/tasks")
+        async def tasks(request: Request) -> Any:
+            task = app.add_task(waits())
+            await asyncio.sleep(0)
+            task.cancel()
+            await app.add_task(handles())
+            return text("done")
+
+        self.install(app, client=watched.client)
+        with self.run(app) as base:
+            assert fetch(base, "/tasks").status == 200
+            fetch(base, "/background")
+        about = described(watched.the_exception())
+        assert (about["source"], about["mechanism"]) == ("sanic.server_exception_report", "task")
+
+    def test_a_task_from_before_the_start(self, watched: Watched) -> None:
+        """`app.add_task` may be called while there is no loop yet: one event, of no user."""
+        app = self.build(code := Code(watched.client))
+        failed = threading.Event()
+
+        async def task() -> None:
+            try:
+                await code.abackground()
+            finally:
+                failed.set()
+
+        app.add_task(task())
+        self.install(app, client=watched.client)
+        with self.run(app) as base:
+            assert failed.wait(HANG)
+            fetch(base, "/ok")
+        event = watched.the_exception()
+        assert described(event)["source"] == "sanic.server_exception_report"
+        assert "$request_path" not in event["properties"]
+
+    def test_a_listener_that_fails(self, watched: Watched) -> None:
+        """An error when the server stops belongs to no request, and is one event."""
+        app = self.build(code := Code(watched.client))
+
+        @app.before_server_stop
+        async def stopping(app: Any) -> None:
+            code.boom("listener")
+
+        self.install(app, client=watched.client)
+        with self.run(app) as base:
+            fetch(base, "/ok")
+        assert described(watched.the_exception())["source"] == "sanic.server_exception_report"
+
+    def test_a_response_middleware_that_fails(self, watched: Watched) -> None:
+        """Sanic answers as if nothing had been; the event says with which status, and for which route."""
+        with self.serving(watched) as base:
+            assert fetch(base, "/teardown-boom").body == b"fine"
+        expected = self.unhandled(
+            "/teardown-boom", source="sanic.response_middleware", route="/teardown-boom", status=200
+        )
+        assert described(watched.the_exception()) == expected
+
+    def test_an_undo_leaves_nothing_behind(self, watched: Watched) -> None:
+        """Neither middleware nor what looks on Sanic's log."""
+        app = self.build(Code(watched.client))
+
+        def state() -> Any:
+            return list(error_logger.filters), list(app.request_middleware), vars(app.ctx)
+
+        before = state()
+        undo = self.install(app, client=watched.client)
+        assert state() != before
+        undo()
+        assert state() == before
+
     def test_websockets(self, watched: Watched) -> None:
         """A websocket's unhandled error is one event, in the request's context; a client that leaves is none."""
         for word in ("boom", "hello"):
@@ -232,3 +343,10 @@ class TestSanic(Requests, Bodies, Streams, Middlewares):
         )
         assert described(event) == expected
         assert event["distinct_id"] == "user-1"
+
+
+class TestUnderUvicorn(TestSanic):
+    """All behaviours, where Sanic is an ASGI application."""
+
+    def run(self, app: Any) -> AbstractContextManager[str]:
+        return serve_asgi(app)
