@@ -3,6 +3,8 @@ Any ASGI application: middleware that knows whose request it is, and captures wh
 
     app = PosthogASGIMiddleware(app)
 
+Without a framework nothing can turn this on by itself; the line above is needed.
+
 The frameworks that speak ASGI (`starlette`, `quart`, ...) build on the same class and only add what they know better: the
 route, and where errors turn into responses. Bodies are never read, and messages pass unchanged. Rules: wire contract,
 context-and-headers.md §5.

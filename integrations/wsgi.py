@@ -3,6 +3,9 @@ Any WSGI application: middleware that knows whose request it is, and captures wh
 
     app = PosthogWSGIMiddleware(app)
 
+An application without a framework is an ordinary function, and its server may be any: there is nothing whose import could turn
+this on by itself, so it has no automatic form, and the line above is needed.
+
 The frameworks that speak WSGI (`flask`, `bottle`, ...) build on the same class and only add what they know better: the route,
 and which errors they answer. What an application hands to the server as the reason of an error page (`exc_info` of
 `start_response`) is an error like one that escapes. The input is never read, and what the application answers passes
