@@ -10,11 +10,16 @@ Literals are a user's data; the shape of a statement is what a reader needs, and
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from phtrack import _guard
 from phtrack.contexts import step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_STATEMENT = 1_000
 """Characters of a statement that are told."""
@@ -60,10 +65,18 @@ def _masked_in_mysql(match: re.Match[str]) -> str:
     return "?" if name is not None and name[0] == '"' else _masked(match)
 
 
+_NONE: Callable[[], Query | None] = lambda: None  # noqa: E731 - a dead weak reference
+_outer: ContextVar[Callable[[], Query | None]] = ContextVar("phtrack_outer_query", default=_NONE)
+"""
+The statement that a library above the driver executes: what its driver does is the same statement, and told once. Held weakly,
+since a statement that another listener keeps from being executed has no end.
+"""
+
+
 class Query:
     """One statement that is being executed. `end` notes it."""
 
-    __slots__ = ("_started", "_statement", "_system")
+    __slots__ = ("__weakref__", "_started", "_statement", "_system")
 
     def __init__(self, system: str, statement: Any) -> None:
         self._system = system
@@ -72,6 +85,8 @@ class Query:
 
     def end(self, error: BaseException | None = None) -> None:
         """Note the step. Never raises."""
+        if _outer.get()() is self:
+            _outer.set(_NONE)
         with _guard.shield("noting a statement"):
             about: dict[str, Any] = {"kind": "sql", "system": self._system}
             if error is not None:
@@ -80,6 +95,16 @@ class Query:
             step(without_literals(self._statement, self._system), ms=round(took, 1), **about)
 
 
-def start(system: str, statement: Any) -> Query | None:
-    """Begin a statement; None while phtrack does its own work."""
-    return None if _guard.is_quiet() else Query(system, statement)
+def start(system: str, statement: Any, *, above_driver: bool = False) -> Query | None:
+    """
+    Begin a statement; None while phtrack does its own work, and for what a library above the driver has begun already.
+
+    Args:
+        above_driver: This is such a library, whose driver may have an integration of its own.
+    """
+    if _guard.is_quiet() or (_outer.get()() is not None and not above_driver):
+        return None
+    query = Query(system, statement)
+    if above_driver:
+        _outer.set(ref(query))
+    return query

@@ -1,10 +1,10 @@
-"""requests: a step for each request, and tracing headers for chosen hosts. Wraps `Session.send`; requests has no hook for all."""
+"""requests: a step for each request, and tracing headers for chosen hosts. Wraps `HTTPAdapter.send`; requests has no hook for all."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._outbound import propagate_to, replace, start, tracing_headers
+from ._outbound import outgoing, propagate_to, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -12,34 +12,26 @@ if TYPE_CHECKING:
 
 def install(propagate: Iterable[str] | None = None) -> Callable[[], None]:
     """
-    Note every request of every session. Returns the undo.
+    Note every request of every session, each one of a chain of redirects too. Returns the undo.
 
     Args:
         propagate: Exact hosts that get PostHog's tracing headers; see `_outbound.propagate_to`.
     """
-    import requests
+    from requests.adapters import HTTPAdapter
 
     if propagate is not None:
         propagate_to(propagate)
-    return replace(requests.Session, "send", _wrap)
+    return replace(HTTPAdapter, "send", _wrap)
 
 
 install_auto = install
 
 
 def _wrap(send: Any) -> Any:
-    def wrapper(self: Any, request: Any, **kwargs: Any) -> Any:
-        call = start(request.method, request.url)
-        if call is None:
-            return send(self, request, **kwargs)
-        for name, value in tracing_headers(request.url).items():
-            request.headers.setdefault(name, value)
-        try:
-            response = send(self, request, **kwargs)
-        except BaseException as error:
-            call.end(error=error)
-            raise
-        call.end(response.status_code)
-        return response
+    def wrapper(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with outgoing(request.method, request.url, request.headers) as sent:
+            response = send(self, request, *args, **kwargs)
+            sent.status = getattr(response, "status_code", None)
+            return response
 
     return wrapper

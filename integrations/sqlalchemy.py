@@ -45,7 +45,7 @@ install_auto = install
 
 def _before(conn: Any, cursor: Any, statement: Any, parameters: Any, context: Any, executemany: bool) -> None:
     if context is not None:
-        context._phtrack_query = start(conn.dialect.name, statement)
+        context._phtrack_query = start(conn.dialect.name, statement, above_driver=True)
 
 
 def _after(conn: Any, cursor: Any, statement: Any, parameters: Any, context: Any, executemany: bool) -> None:

@@ -1,49 +1,40 @@
-"""urllib.request: a step for each opened address. Wraps `OpenerDirector.open`, which `urlopen` goes through."""
+"""urllib.request: a step for each HTTP request, and tracing headers for chosen hosts. Wraps `AbstractHTTPHandler.do_open`, which all go through."""
 
 from __future__ import annotations
 
+from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from ._outbound import propagate_to, replace, start, tracing_headers
+from ._outbound import outgoing, propagate_to, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
 def install(propagate: Iterable[str] | None = None) -> Callable[[], None]:
-    """Note every address that is opened. Returns the undo. *propagate*: see `_outbound.propagate_to`."""
-    from urllib.request import OpenerDirector
+    """
+    Note every HTTP request, each one of a chain of redirects too. Returns the undo.
+
+    Args:
+        propagate: Exact hosts that get PostHog's tracing headers; see `_outbound.propagate_to`.
+    """
+    from urllib.request import AbstractHTTPHandler
 
     if propagate is not None:
         propagate_to(propagate)
-    return replace(OpenerDirector, "open", _wrap)
+    return replace(AbstractHTTPHandler, "do_open", _wrap)
 
 
 install_auto = install
 
 
-def _wrap(open_: Any) -> Any:
-    def wrapper(self: Any, fullurl: Any, *args: Any, **kwargs: Any) -> Any:
-        url = fullurl if isinstance(fullurl, str) else fullurl.full_url
-        method = "GET" if isinstance(fullurl, str) else fullurl.get_method()
-        call = start(method, url) if url.startswith(("http:", "https:")) else None
-        if call is None:
-            return open_(self, fullurl, *args, **kwargs)
-        headers = tracing_headers(url)
-        if headers:
-            from urllib.request import Request
-
-            if isinstance(fullurl, str):
-                fullurl = Request(fullurl)
-            for name, value in headers.items():
-                if not fullurl.has_header(name.capitalize()):
-                    fullurl.add_header(name, value)
-        try:
-            response = open_(self, fullurl, *args, **kwargs)
-        except BaseException as error:
-            call.end(getattr(error, "code", None), error)
-            raise
-        call.end(response.status)
-        return response
+def _wrap(do_open: Any) -> Any:
+    def wrapper(self: Any, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
+        # The first mapping is the one that is added to; the second has what the caller asked for.
+        headers: ChainMap[str, Any] = ChainMap(req.unredirected_hdrs, req.headers)
+        with outgoing(req.get_method(), req.full_url, headers) as sent:
+            response = do_open(self, http_class, req, **http_conn_args)
+            sent.status = getattr(response, "status", None)
+            return response
 
     return wrapper

@@ -106,6 +106,35 @@ def test_sqlalchemy_statements_are_steps(client: phtrack.Posthog) -> None:
     engine.dispose()
 
 
+@needs_postgres
+def test_a_statement_that_never_ends_hides_no_other(client: phtrack.Posthog) -> None:
+    """A listener of the application's may keep a statement from being executed; the driver's next ones are told."""
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs sqlalchemy")
+    psycopg = pytest.importorskip("psycopg", reason="needs psycopg")
+    from phtrack.integrations import psycopg as driver
+    from phtrack.integrations import sqlalchemy as integration
+
+    undos = [integration.install(), driver.install()]
+    engine = sqlalchemy.create_engine("sqlite://")
+
+    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    def refuse(*_: Any) -> None:
+        raise KeyError("not now")
+
+    def work() -> None:
+        with engine.connect() as connection, pytest.raises(KeyError):
+            connection.execute(sqlalchemy.text("SELECT 1"))
+        with psycopg.connect(POSTGRES) as connection:
+            connection.execute("SELECT 2")
+
+    try:
+        assert steps(client, work)[-1]["$message"] == "SELECT ?"
+    finally:
+        for undo in undos:
+            undo()
+        engine.dispose()
+
+
 # --- psycopg ---------------------------------------------------------------------------------------------------------
 
 

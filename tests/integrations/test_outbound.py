@@ -26,7 +26,10 @@ class Remote:
             def do_GET(self) -> None:
                 remote.headers.append({name.lower(): value for name, value in self.headers.items()})
                 body = b"hello"
-                self.send_response(int(self.path.partition("?")[0].rpartition("/")[2]))
+                status = int(self.path.partition("?")[0].rpartition("/")[2])
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", self.path.partition("?to=")[2])
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -69,14 +72,14 @@ def by_requests(url: str) -> int:
 def by_httpx(url: str) -> int:
     import httpx
 
-    return int(httpx.get(url).status_code)
+    return int(httpx.get(url, follow_redirects=True).status_code)
 
 
 def by_httpx_async(url: str) -> int:
     import httpx
 
     async def get() -> int:
-        async with httpx.AsyncClient() as session:
+        async with httpx.AsyncClient(follow_redirects=True) as session:
             return int((await session.get(url)).status_code)
 
     return asyncio.run(get())
@@ -164,7 +167,7 @@ def test_a_failed_call_is_a_step_with_its_error(get: Callable[[str], int], clien
 
     def fail() -> None:
         with pytest.raises(Exception):  # noqa: B017 - each client has its own
-            get("http://127.0.0.1:9/x")
+            get("http://127.0.0.1:9/x")  # nobody listens on that port
 
     (step,) = steps(client, fail)
     assert step["error"]
@@ -188,6 +191,83 @@ def test_tracing_headers_go_to_chosen_hosts_only(
     assert remote.headers[-1]["x-posthog-session-id"] == "s1"
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_tracing_headers_do_not_follow_a_redirect(
+    get: Callable[[str], int], remote: Remote, client: phtrack.Posthog, chosen: bool
+) -> None:
+    """To a host that nobody named; to one that was named they go anew."""
+    from phtrack.integrations._outbound import propagate_to
+
+    propagate_to(["127.0.0.1", "localhost"] if chosen else ["127.0.0.1"])
+    remote.headers.clear()
+    found = steps(client, lambda: get(f"{remote.url}/302?to=http://localhost:{remote.port}/200"))
+    first, second = remote.headers
+    assert first["x-posthog-distinct-id"] == "u1"
+    assert second.get("x-posthog-distinct-id") == ("u1" if chosen else None)
+    assert second["host"].startswith("localhost")
+    assert found[-1]["status"] == 200
+
+
+@pytest.mark.parametrize("user", ["пользователь", "u1\r\nX-Evil: 1", "  ", "\x00", "u" * 5_000, "u1 "])
+def test_an_id_that_is_no_header_is_not_sent(
+    get: Callable[[str], int], remote: Remote, client: phtrack.Posthog, user: str
+) -> None:
+    """Clients refuse such a header; the application's request is sent without it."""
+    from phtrack.integrations._outbound import propagate_to
+
+    propagate_to(["127.0.0.1"])
+    remote.headers.clear()
+
+    def call() -> None:
+        phtrack.identify_context(user)
+        assert get(f"{remote.url}/200") == 200
+
+    (step,) = steps(client, call)
+    assert step["status"] == 200
+    (sent,) = remote.headers
+    assert "x-posthog-distinct-id" not in sent
+    assert sent["x-posthog-session-id"] == "s1"
+
+
+def test_a_request_that_is_sent_again_has_the_ids_of_then(remote: Remote, client: phtrack.Posthog) -> None:
+    """A request object may be kept and sent for another user; what the application set itself stays."""
+    from urllib.request import Request, urlopen
+
+    from phtrack.integrations import _outbound, urllib
+
+    undo = urllib.install(propagate=["127.0.0.1"])
+    try:
+        remote.headers.clear()
+        request, own = Request(f"{remote.url}/200"), Request(f"{remote.url}/200")
+        own.add_header("X-POSTHOG-DISTINCT-ID", "the application's")
+        for user in ("u1", "u2"):
+            with phtrack.new_context(fresh=True):
+                phtrack.identify_context(user)
+                urlopen(request, timeout=30).close()
+                urlopen(own, timeout=30).close()
+        assert not request.has_header("X-posthog-distinct-id")
+        sent = [headers["x-posthog-distinct-id"] for headers in remote.headers]
+        assert sent == ["u1", "the application's", "u2", "the application's"]
+    finally:
+        undo()
+        _outbound.propagate_to([])
+
+
+def test_credentials_of_an_address_are_not_told(remote: Remote, client: phtrack.Posthog) -> None:
+    """Neither those in front of the host nor those in the query."""
+    httpx = pytest.importorskip("httpx", reason="needs httpx")
+    from phtrack.integrations import httpx as integration
+
+    undo = integration.install()
+    try:
+        url = f"http://ann:hunter2@127.0.0.1:{remote.port}/200?key=hunter3#hunter4"
+        (step,) = steps(client, lambda: httpx.get(url))
+    finally:
+        undo()
+    assert step["$message"] == f"GET 127.0.0.1:{remote.port}/200 -> 200"
+    assert not any(word in str(step) for word in ("ann", "hunter"))
+
+
 def test_phtracks_own_calls_are_not_noted(get: Callable[[str], int], remote: Remote, client: phtrack.Posthog) -> None:
     """While phtrack sends, nothing it does becomes a step."""
 
@@ -199,9 +279,9 @@ def test_phtracks_own_calls_are_not_noted(get: Callable[[str], int], remote: Rem
 
 
 @pytest.mark.parametrize(("name", "owner", "method"), [
-    ("requests", "requests:Session", "send"),
-    ("httpx", "httpx:Client", "send"),
-    ("urllib", "urllib.request:OpenerDirector", "open"),
+    ("requests", "requests.adapters:HTTPAdapter", "send"),
+    ("httpx", "httpx:HTTPTransport", "handle_request"),
+    ("urllib", "urllib.request:AbstractHTTPHandler", "do_open"),
     ("aiohttp_client", "aiohttp:ClientSession", "__init__"),
 ])  # fmt: skip
 def test_installing_twice_and_undoing_restores_everything(name: str, owner: str, method: str) -> None:
