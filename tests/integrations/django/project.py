@@ -8,8 +8,10 @@ it needs, and its handler is made while the override is in force.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -34,6 +36,7 @@ def configure() -> None:
     if settings.configured:
         return
     folder = tempfile.mkdtemp(prefix="phtrack-django-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1", "testserver"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.path.join(folder, "db.sqlite3")}},
