@@ -126,7 +126,10 @@ def _met_before(execution: Any, failure: Exception) -> bool:
     True if *failure* has failed another field of the same operation: a data loader's batch fails all who wait for it with one
     exception, which each of them raises from where it waits.
     """
-    operation = vars(execution).setdefault(_MARK, object())
+    held = getattr(execution, "__dict__", None)
+    if held is None:
+        return False
+    operation = held.setdefault(_MARK, object())
     marks = object.__getattribute__(failure, "__dict__")
     before = marks.get(_MARK)
     marks[_MARK] = operation

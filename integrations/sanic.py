@@ -170,11 +170,10 @@ class _Watch:
 
     def filter(self, record: LogRecord) -> bool:
         """Look on what Sanic logs: capture an error of a response middleware. Answers as a filter that lets all pass."""
-        exception = record.exc_info[1] if record.exc_info else None
-        if self.active and record.funcName == "respond" and isinstance(exception, Exception):
+        if self.active and record.funcName == "respond" and record.exc_info:
             with _guard.shield("capturing an exception of a response middleware"):
-                request = _current_request()
-                if request is not None and request.app is self._app:
+                exception, request = record.exc_info[1], _current_request()
+                if isinstance(exception, Exception) and request is not None and request.app is self._app:
                     status = getattr(request.stream and request.stream.response, "status", None)
                     self._capture(exception, "sanic.response_middleware", request, status)
         return True

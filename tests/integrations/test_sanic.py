@@ -7,9 +7,12 @@ import contextlib
 import itertools
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from json import loads as json_of
 from typing import Any
 
 import pytest
@@ -343,6 +346,81 @@ class TestSanic(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
         )
         assert described(event) == expected
         assert event["distinct_id"] == "user-1"
+
+
+PROGRAM = """
+import json, sys, threading, urllib.error, urllib.request
+from sanic import Sanic
+from sanic.response import text
+import phtrack
+from phtrack.testing import RecordingTransport
+
+transport = RecordingTransport()
+phtrack.init("phc_test", transport=transport, integrations=["sanic"])
+app = Sanic("shop", configure_logging=False)
+
+def fail(what):
+    raise KeyError(what)
+
+@app.get("/boom")
+async def boom(request):
+    fail("handler")
+
+@app.get("/task")
+async def task(request):
+    async def work():
+        fail("task")
+    app.add_task(work())
+    return text("started")
+
+@app.get("/closing")
+async def closing(request):
+    return text("fine")
+
+@app.on_response
+async def on_response(request, response):
+    if request.path == "/closing":
+        fail("response middleware")
+
+@app.get("/handled")
+async def handled(request):
+    raise ZeroDivisionError("mine")
+
+@app.exception(ZeroDivisionError)
+async def mine(request, error):
+    return text("later", 503)
+
+@app.after_server_start
+async def ask(app, loop):
+    def work():
+        for path in ("/boom", "/task", "/closing", "/handled"):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=30).close()
+            except urllib.error.HTTPError as error:
+                error.close()
+        loop.call_soon_threadsafe(app.stop)
+    threading.Thread(target=work).start()
+
+PORT = int(sys.argv[1])
+app.run("127.0.0.1", PORT, single_process=True, motd=False, access_log=False)
+phtrack.flush()
+events = transport.named("$exception")
+print(json.dumps([[e["properties"]["$exception_source"], e["properties"]["$exception_message"]] for e in events]))
+"""
+
+
+def test_in_a_process_of_its_own() -> None:
+    """Where Sanic's runner has cut from its code what nobody listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(port)], capture_output=True, text=True, timeout=2 * HANG)
+    told = json_of(done.stdout.splitlines()[-1]) if done.stdout else done.stderr
+    assert sorted(told) == [
+        ["sanic.http_lifecycle_exception", "'handler'"],
+        ["sanic.response_middleware", "'response middleware'"],
+        ["sanic.server_exception_report", "'task'"],
+    ]
 
 
 class TestUnderUvicorn(TestSanic):
