@@ -28,21 +28,25 @@ _MAX_CHAIN = 50
 
 
 class Sighting:
-    """What an exception remembers of having been captured. Holds no frame and no traceback."""
+    """
+    What an exception remembers of having been captured; only the exception holds it.
 
-    __slots__ = ("head", "head_at", "pending", "tail_at", "uuid")
+    It has the innermost entry of the traceback, which the exception has as well, unless somebody takes its traceback away. An
+    address instead would not do: the entry of the next raise is often made where the last one was.
+    """
+
+    __slots__ = ("head", "pending", "tail", "uuid")
 
     def __init__(self, uuid: str, tb: TracebackType | None, tail: TracebackType | None, pending: Any) -> None:
         self.uuid = uuid
         self.pending = pending
         """The event while it can still be enriched, or None."""
         self.head = id(tb)
-        self.head_at = _at(tb)
-        self.tail_at = _at(tail)
+        self.tail = tail
 
 
-def _at(tb: TracebackType | None) -> tuple[int, int] | None:
-    return None if tb is None else (id(tb.tb_frame.f_code), tb.tb_lasti)
+def _at(tb: TracebackType) -> tuple[int, int]:
+    return (id(tb.tb_frame.f_code), tb.tb_lasti)
 
 
 def mark(exception: BaseException, sighting: Sighting) -> None:
@@ -103,20 +107,26 @@ def _own(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
 
 def _same_raise(sighting: Sighting, tb: TracebackType | None) -> bool:
     """
-    True if the traceback that was captured is still the inner part of *tb*, and what came before it is travel, not a new raise.
+    True if *tb* tells of the raise that was captured: of how the exception travelled on from it, or was handed out again.
 
-    A traceback grows outward: entries are put in front of it. If the last entry in front of the old head is a `raise` at the
-    place where the exception was first raised, somebody raised the same object anew.
+    A traceback grows outward: entries are put in front of it, and its end stays. If one of the new entries is a `raise` at the
+    place where the exception was first raised, somebody raised the same object anew. Another end than before is a new raise as
+    well, unless no `raise` stands there: asyncio's futures hand an exception to each who waits, all but the first time without
+    the frames that it came from.
     """
-    if sighting.head_at is None or tb is None:
-        return sighting.head_at is None and tb is None
-    before = None
-    while tb is not None:
-        if id(tb) == sighting.head and _at(tb) == sighting.head_at:
-            return before is None or _at(before) != sighting.tail_at
-        before = tb
+    tail = sighting.tail
+    if tail is None or tb is None:
+        return tail is None and tb is None
+    at = _at(tail)
+    travelled = is_new = True
+    while tb.tb_next is not None:
+        is_new = is_new and id(tb) != sighting.head
+        if is_new and _at(tb) == at:
+            travelled = False
         tb = tb.tb_next
-    return False
+    if tb is tail:
+        return travelled
+    return not is_raise(tb.tb_frame.f_code, tb.tb_lasti)
 
 
 def _wrapped(exception: BaseException, tb: TracebackType | None) -> BaseException | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import threading
@@ -143,6 +144,62 @@ def caught(error: BaseException) -> BaseException:
         raise error
     except BaseException as again:
         return again
+
+
+def test_a_singleton_without_its_traceback_counts_again(recorder: Recorder) -> None:
+    """The entries of a new traceback are often made where those of the last one were."""
+    singleton = ValueError("only one")
+
+    def give_up() -> None:
+        raise singleton.with_traceback(None)
+
+    for _ in range(20):
+        try:
+            give_up()
+        except ValueError as error:
+            assert recorder.client.capture_exception(error)
+        recorder.client.flush()
+    assert len(recorder.events()) == 20
+
+
+@pytest.mark.parametrize("kind", ["raise", "division"])
+def test_a_failed_future_that_many_wait_for_is_one_failure(recorder: Recorder, kind: str) -> None:
+    """It hands its exception out anew to each of them; so does a finished one later, and one of a thread pool."""
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        if kind == "raise":
+            raise ValueError("x")
+        _ = 1 / 0
+
+    async def waits(task: asyncio.Future[None]) -> str | None:
+        try:
+            await task
+        except Exception as error:
+            return recorder.client.capture_exception(error)
+        raise AssertionError
+
+    async def waits_differently(task: asyncio.Future[None]) -> str | None:
+        return await waits(task)
+
+    async def main() -> list[str | None]:
+        task = asyncio.ensure_future(fails())
+        answers = [*await asyncio.gather(waits(task), waits_differently(task), waits(task)), await waits(task)]
+        recorder.client.flush()
+        return [*answers, await waits(task)]
+
+    answers = asyncio.run(main())
+    assert len([one for one in answers if one is not None]) == 1
+    assert len(recorder.events()) == 1
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(fail)
+        for _ in range(3):
+            try:
+                future.result()
+            except ValueError as error:
+                recorder.client.capture_exception(error)
+    assert len(recorder.events()) == 2
 
 
 def test_the_same_exception_travelling_outward_is_one_failure(recorder: Recorder) -> None:
