@@ -40,11 +40,12 @@ lint: $(VENV)/.lint
 versions: | $(VENV)/bin/python
 	@$(RUN) -m tests.integrations.versions $(ARGS)
 
-# An environment of its own: what else is installed changes what some SDKs load and do.
+# Environments of their own: what else is installed changes what some SDKs load and do.
+BENCH = $(if $(filter web,$(ARGS)),bench-web,bench)
 bench:
-	@$(MAKE) --no-print-directory measure VENV=$(VENV)-bench ARGS="$(ARGS)"
+	@$(MAKE) --no-print-directory measure VENV=$(VENV)-$(BENCH) ARGS="$(ARGS)"
 
-measure: $(VENV)/.bench
+measure: $(VENV)/.$(BENCH)
 	@$(RUN) -m tests.benchmarks $(ARGS)
 
 wheel: | $(VENV)/bin/python
@@ -68,7 +69,8 @@ $(VENV)/.demo: EXTRA = inbox
 $(VENV)/.dev: EXTRA = dev
 $(VENV)/.lint: EXTRA = lint
 $(VENV)/.bench: EXTRA = bench
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.lint $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.bench-web: EXTRA = bench-web
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.lint $(VENV)/.bench $(VENV)/.bench-web: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing phtrack[$(EXTRA)] into $(VENV)"
 	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check --no-compile -e ".[$(EXTRA)]"
 	@touch $@
