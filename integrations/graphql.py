@@ -105,7 +105,7 @@ def _report(execution: Any, error: Any, source: str) -> None:
     from graphql import GraphQLError
 
     failure = getattr(error, "original_error", None) or error
-    if not isinstance(failure, Exception) or isinstance(failure, GraphQLError) or _met_before(execution, failure):
+    if not isinstance(failure, Exception) or isinstance(failure, GraphQLError):
         return
     operation = getattr(execution, "operation", None)
     path = getattr(error, "path", None) or _root_field(operation)
@@ -116,24 +116,6 @@ def _report(execution: Any, error: Any, source: str) -> None:
     }
     more = {name: value for name, value in about.items() if value is not None}
     _http.capture(failure, _options, source=source, handled=True, more=more)
-
-
-_MARK = "__phtrack_operation__"
-
-
-def _met_before(execution: Any, failure: Exception) -> bool:
-    """
-    True if *failure* has failed another field of the same operation: a data loader's batch fails all who wait for it with one
-    exception, which each of them raises from where it waits.
-    """
-    held = getattr(execution, "__dict__", None)
-    if held is None:
-        return False
-    operation = held.setdefault(_MARK, object())
-    marks = object.__getattribute__(failure, "__dict__")
-    before = marks.get(_MARK)
-    marks[_MARK] = operation
-    return before is operation
 
 
 def _root_field(operation: Any) -> list[str]:
