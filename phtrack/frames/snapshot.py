@@ -101,7 +101,7 @@ def take(
         own = tb if index == 0 else chain.traceback_of(one)
         synthetic = index == 0 and own is None and own_stack is not None
         frames = _stack_frames(own_stack) if synthetic else _traceback_frames(own)
-        if len(frames) < SHORT:
+        if len(frames) < SHORT or (len(frames) <= max_frames and not _may_repeat(frames)):
             levels = [Level(site) for _, site in frames]
         else:
             levels, frames = _shortened(frames, max_frames)
@@ -178,11 +178,18 @@ def inward_first(stacks: Sequence[Sequence[Level]]) -> Iterator[tuple[tuple[int,
                 yield (index, position), stacks[index][position]
 
 
+def _may_repeat(frames: list[tuple[FrameType, Site]]) -> bool:
+    """False if too few sites stand there twice for a cycle to be folded."""
+    return len({site for _, site in frames}) <= len(frames) - MIN_REPEATS + 1
+
+
 def _shortened(
     frames: list[tuple[FrameType, Site]], max_frames: int
 ) -> tuple[list[Level], list[tuple[FrameType, Site]]]:
     """The levels of a long stack, recursion folded and the middle cut out, and their frames."""
-    keep = _fold([site for _, site in frames])
+    keep = (
+        _fold([site for _, site in frames]) if _may_repeat(frames) else [(index, 0, 0) for index in range(len(frames))]
+    )
     cut = max(0, len(keep) - max_frames)
     cut_at = int(max_frames * HEAD_FRAMES)
     levels: list[Level] = []
@@ -210,8 +217,6 @@ def _fold(sites: list[Site]) -> list[tuple[int, int, int]]:
     keep: list[tuple[int, int, int]] = []
     ids = [id(site) for site in sites]
     count = len(ids)
-    if len(set(ids)) > count - MIN_REPEATS + 1:
-        return [(index, 0, 0) for index in range(count)]
     start = 0
     while start < count:
         for cycle in range(1, MAX_CYCLE + 1):
