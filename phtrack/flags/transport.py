@@ -81,9 +81,25 @@ class HttpTransport:
                 return Reply(failure=_failure(error), detail=type(error).__name__)
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Reply:
+        if http.reuses_connections():
+            return self._ask(self._connect(), method, url, headers, body, timeout)
+        once = self._new_session()  # asking the server to close its end is not enough: the next request may be faster
+        try:
+            return self._ask(once, method, url, headers, body, timeout)
+        finally:
+            once.close()
+
+    def _ask(
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+    ) -> Reply:
         import requests
 
-        session = self._connect()
         deadline = monotonic() + timeout
         prepared = session.prepare_request(requests.Request(method, url, headers=dict(headers), data=body))
         settings = session.merge_environment_settings(url, {}, True, None, None)
@@ -100,10 +116,7 @@ class HttpTransport:
         except BaseException:
             answer.close()
             raise
-        if http.reuses_connections():
-            answer.raw.release_conn()
-        else:
-            answer.close()
+        answer.raw.release_conn()
         return Reply(answer.status_code, content, answer.headers)
 
     def _connect(self) -> requests.Session:
@@ -111,10 +124,13 @@ class HttpTransport:
             session = self._session
             if session is None or self._generation != http.generation:
                 self._generation = http.generation
-                session = http.new_session(proxies=self._proxies, verify=self._verify, connections=_CONNECTIONS)
-                session.auth = _no_auth  # or `requests` would look into ~/.netrc
-                self._session = session
+                session = self._session = self._new_session()
             return session
+
+    def _new_session(self) -> requests.Session:
+        session = http.new_session(proxies=self._proxies, verify=self._verify, connections=_CONNECTIONS)
+        session.auth = _no_auth  # or `requests` would look into ~/.netrc
+        return session
 
 
 def _no_auth(request: Any) -> Any:

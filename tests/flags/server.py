@@ -52,6 +52,7 @@ class FlagServer:
         self.other: Answer | Script = Answer(status=200, data={})
         self.requests: list[Request] = []
         self.connections = 0
+        self.keeps_its_end = False
         self.arrived = threading.Condition()
         self.over = threading.Event()
         server = self
@@ -70,6 +71,8 @@ class FlagServer:
 
             def do_GET(self) -> None:
                 server._serve(self)
+                if server.keeps_its_end:
+                    self.close_connection = False
 
             do_POST = do_GET
 

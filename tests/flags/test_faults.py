@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from phtrack import http
 from phtrack.flags.definitions import Definitions
 from phtrack.flags.transport import HttpTransport, Reply
 from phtrack.request import APIError
@@ -468,6 +469,21 @@ def test_connections_are_kept(server: FlagServer) -> None:
         assert transport("POST", f"{server.url}/flags/", headers={}, body=b"{}", timeout=5).status == 200
     transport.close()
     assert server.connections == 1
+
+
+def test_connections_are_not_reused_when_told_so(server: FlagServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the server keeps its end open."""
+    server.keeps_its_end = True
+    monkeypatch.setattr(http, "_reuse", True)
+    monkeypatch.setattr(http, "generation", http.generation)
+    transport = HttpTransport()
+    transport("POST", f"{server.url}/flags/", headers={}, body=b"{}", timeout=5)
+    http.disable_connection_reuse()
+    for _ in range(3):
+        assert transport("POST", f"{server.url}/flags/", headers={}, body=b"{}", timeout=5).status == 200
+    transport.close()
+    assert server.connections == 4
+    assert [one.headers.get("connection") for one in server.requests] == [None, "close", "close", "close"]
 
 
 def test_importing_flags_loads_no_library() -> None:
