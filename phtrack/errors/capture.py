@@ -15,8 +15,9 @@ from phtrack import _guard, context, encode, steps
 from phtrack.errors import failure
 from phtrack.errors.boundary import CRASH, MANUAL, Boundary, overridden
 from phtrack.errors.caught import Caught, NotAnException, catch
+from phtrack.errors.grouping import usable
 from phtrack.errors.pending import Draft, PendingException, add_properties, splice
-from phtrack.errors.report import Report, render
+from phtrack.errors.report import Report, bare, note_merged, render
 from phtrack.errors.throttle import Buckets, Held, Throttle
 from phtrack.event import MAX_EVENT_BYTES, RESERVED
 from phtrack.frames import chain, snapshot
@@ -267,7 +268,7 @@ class Errors:
 
         def change(draft: Draft) -> None:
             before = draft.report
-            before.merged.append({"type": report.snapshot.pictures[0].link.type, "source": boundary.source or "manual"})
+            note_merged(before, report.snapshot.pictures[0].link.type, boundary.source or "manual")
             if boundary.handled is False and before.boundary.handled is not False:
                 before.boundary = boundary
             if _says_more(report.snapshot, before.snapshot):
@@ -290,7 +291,11 @@ class Errors:
         if room < 20_000:
             draft.event = _without_large_properties(draft.event)
             room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
-        rendered = render(draft.report, room, ask=self._ask)
+        try:
+            rendered = render(draft.report, room, ask=self._ask)
+        except Exception as error:
+            _guard.swallowed("rendering an exception", error)
+            rendered = bare(draft.report)
         if rendered.given_up:
             self._tally.add("shrunk")
         if rendered.found:
@@ -345,15 +350,8 @@ def _allowed(properties: Any, fingerprint: Any) -> tuple[dict[str, Any], Any]:
 
 
 def _first(*candidates: Any) -> Any:
-    """The first that is a usable fingerprint: a non-empty text, or a list of texts."""
-    for one in candidates:
-        if one is None:
-            continue
-        if isinstance(one, str) and one:
-            return one
-        if isinstance(one, (list, tuple)) and one and all(isinstance(part, str) for part in one):
-            return list(one)
-    return None
+    """The first that is a usable fingerprint."""
+    return next((found for one in candidates if one is not None and (found := usable(one)) is not None), None)
 
 
 def _own_fingerprint(exception: BaseException) -> Any:

@@ -46,7 +46,7 @@ def catch(given: Any) -> Caught | None:
         return _caught(given[1], tb if type(tb).__name__ == "traceback" else chain.traceback_of(given[1]))
     if chain.isinstance_static(given, BaseException):
         return _caught(given, chain.traceback_of(given))
-    if type(given) is tuple and given == (None, None, None):
+    if type(given) is tuple and len(given) == 3 and all(one is None for one in given):
         return None
     stack = snapshot.caller_of_phtrack()
     kind = given if isinstance(given, type) else type(given)

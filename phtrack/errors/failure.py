@@ -7,7 +7,8 @@ The identity is the exception object itself (the mark is in its own `__dict__`, 
 traceback stood at the time: the same object that travels on outward, is logged on the way and raised again is one failure;
 a singleton that is raised anew is another. A wrapper counts as the failure it wraps when it says so (`raise X from e`), or
 when it was raised by a `raise` statement in the very code that caught the other; an unrelated error inside an `except` block
-is its own failure. A group is the failures in it: captured before if all of them were, and when it is captured, so are they.
+is its own failure. So is what is raised from an old one later, as by a circuit breaker that keeps its last error, except for
+the first. A group is the failures in it: captured before if all of them were, and when it is captured, so are they.
 `except*` and task groups make new groups of old members all the time.
 """
 
@@ -27,22 +28,37 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 _MAX_CHAIN = 50
 
 
-class Sighting:
+class Sighting(str):
     """
-    What an exception remembers of having been captured; only the exception holds it.
+    What an exception remembers of having been captured; only the exception holds it. As a text it is the event's uuid.
+
+    An exception's attributes are not ours alone: they are pickled on the way to another process, copied, dumped as JSON.
+    There it is that text and no more, and marks nothing: a copy that is raised is a failure of its own.
 
     It has the innermost entry of the traceback, which the exception has as well, unless somebody takes its traceback away. An
     address instead would not do: the entry of the next raise is often made where the last one was.
     """
 
-    __slots__ = ("head", "pending", "tail", "uuid")
+    __slots__ = ("head", "is_wrapped", "pending", "tail")
 
-    def __init__(self, uuid: str, tb: TracebackType | None, tail: TracebackType | None, pending: Any) -> None:
-        self.uuid = uuid
-        self.pending = pending
-        """The event while it can still be enriched, or None."""
+    head: int
+    """The address of the outermost entry."""
+    is_wrapped: bool
+    """True once something was raised from the exception when it was no longer being handled."""
+    pending: Any
+    """The event while it can still be enriched, or None."""
+    tail: TracebackType | None
+
+    def __new__(cls, uuid: str, tb: TracebackType | None, tail: TracebackType | None, pending: Any) -> Sighting:
+        self = str.__new__(cls, uuid)
         self.head = id(tb)
+        self.is_wrapped = False
+        self.pending = pending
         self.tail = tail
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
 
 
 def _at(tb: TracebackType) -> tuple[int, int]:
@@ -55,7 +71,7 @@ def mark(exception: BaseException, sighting: Sighting) -> None:
     for leaf in chain.leaves_of(exception):
         tb = chain.traceback_of(leaf)
         if _own(leaf, tb) is None:
-            own = Sighting(sighting.uuid, tb, chain.tail_of(tb), sighting.pending)
+            own = Sighting(str(sighting), tb, chain.tail_of(tb), sighting.pending)
             dict.__setitem__(chain.instance_dict(leaf), _MARK, own)
 
 
@@ -81,16 +97,26 @@ def seen(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
 
 def _seen_inside(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
     """The earlier capture of what *exception* wraps."""
-    inner = _wrapped(exception, tb)
+    one, one_tb, is_late = exception, tb, False
     for _ in range(_MAX_CHAIN):
+        inner = _wrapped(one, one_tb)
         if inner is None:
             return None
-        inner_tb = chain.traceback_of(inner)
-        sighting = _own(inner, inner_tb)
+        is_late = is_late or not chain.raised_while(one, inner)
+        one, one_tb = inner, chain.traceback_of(inner)
+        sighting = _own(one, one_tb)
         if sighting is not None:
-            return sighting
-        inner = _wrapped(inner, inner_tb)
+            return _wrapped_late(sighting, exception, tb) if is_late else sighting
     return None
+
+
+def _wrapped_late(sighting: Sighting, exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+    """*sighting* for the first exception that was raised from it after its end; None for others."""
+    if sighting.is_wrapped:
+        return None
+    sighting.is_wrapped = True
+    mark(exception, Sighting(str(sighting), tb, chain.tail_of(tb), sighting.pending))
+    return sighting
 
 
 def captured_by_posthog(exception: BaseException) -> bool:

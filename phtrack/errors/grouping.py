@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phtrack.fingerprint import ExceptionFacts, Fingerprint, FrameFacts, FramePart, explicit, fingerprint, frame_part
 from phtrack.frames import location, statement
@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from phtrack.frames.snapshot import Picture, Snapshot
     from phtrack.scrub import Scrubber
 
-__all__ = ["explicit", "fingerprint_of"]
+__all__ = ["explicit", "fingerprint_of", "usable"]
+
+
+def usable(chosen: Any) -> str | list[str] | None:
+    """What somebody chose for a fingerprint, if it is one: a text, or a list of texts and numbers, with something in it."""
+    if isinstance(chosen, str):
+        return chosen if chosen.strip() else None
+    if isinstance(chosen, (list, tuple)) and all(isinstance(part, (str, int)) for part in chosen):
+        parts = [str(part) for part in chosen]
+        return parts if any(part.strip() for part in parts) else None
+    return None
 
 
 def fingerprint_of(snapshot: Snapshot, texts: Sequence[str], scrubber: Scrubber, roots: Sequence[str]) -> Fingerprint:

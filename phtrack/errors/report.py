@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from phtrack import encode
+from phtrack import _guard, encode
 from phtrack.errors import grouping
 from phtrack.frames import packages, values
 from phtrack.frames.chain import MAX_TEXT
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from phtrack.frames.site import Site
     from phtrack.frames.snapshot import Level, Picture, Snapshot
     from phtrack.scrub import Scrubber
+
+
+MAX_MERGED = 20
+"""Kinds of later sightings that are told."""
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class Report:
     awaited_by: list[Waiting] = field(default_factory=list)
     """The tasks that wait for it, the nearest first."""
     merged: list[dict[str, Any]] = field(default_factory=list)
-    """Later sightings of the same failure: boundary source and exception type of each."""
+    """Later sightings of the same failure: boundary source and exception type, and how many of these if several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,34 @@ def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | 
     return Rendered(body, given_up, sorted(set(found)))
 
 
+def bare(report: Report) -> Rendered:
+    """Type and message alone, for an event that `render` failed on: better than none."""
+    found: list[str] = []
+    link = report.snapshot.pictures[0].link
+    text = report.scrubber.text(link.value(), found)[:1000]
+    entry = {"type": link.type, "value": text, "mechanism": _mechanism(report.boundary, 0, report.snapshot.pictures[0])}
+    given_up = ["all but type and message: internal error"]
+    about = {
+        "$exception_type": link.type,
+        "$exception_message": text,
+        "$exception_list": [entry],
+        "phtrack": {"given_up": given_up},
+    }
+    if report.boundary.level is not None:
+        about["$exception_level"] = report.boundary.level
+    return Rendered(encode.dumps(about), given_up, found)
+
+
+def note_merged(report: Report, kind: str, source: str) -> None:
+    """Note that the failure was seen again, as an exception of type *kind*: sightings of one kind are one entry."""
+    for one in report.merged:
+        if one["type"] == kind and one["source"] == source:
+            one["count"] = one.get("count", 1) + 1
+            return
+    if len(report.merged) < MAX_MERGED:
+        report.merged.append({"type": kind, "source": source})
+
+
 def _object(
     report: Report,
     renderer: FrameRenderer,
@@ -153,12 +185,13 @@ def _object(
         print_ = _asked(ask, about, b"".join(listed)) or print_
     if print_ is not None:
         about["$exception_fingerprint"] = print_.value
+    steps = _scrubbed_steps(report, found) if report.steps and rung.steps else []
     why = _about_the_event(report, print_, given_up, found)
     if why:
         about["phtrack"] = why
     parts = [encode.dumps(about)[:-1], b',"$exception_list":', *listed]
-    if report.steps and rung.steps:
-        parts += (b',"$exception_steps":[', b",".join(_scrubbed_steps(report, found)), b"]")
+    if steps:
+        parts += (b',"$exception_steps":[', b",".join(steps), b"]")
     parts.append(b"}")
     return b"".join(parts)
 
@@ -243,8 +276,15 @@ def _fingerprint(report: Report, texts: list[str]) -> Fingerprint | None:
 
 def _asked(ask: Callable[[dict[str, Any]], Any], about: dict[str, Any], listed: bytes) -> Fingerprint | None:
     """The application's own answer; a failing one leaves it to us."""
-    answer = ask({**about, "$exception_list": encode.loads(listed)})
-    return None if answer is None else grouping.explicit(answer)
+    try:
+        answer = ask({**about, "$exception_list": encode.loads(listed)})
+    except Exception as error:
+        _guard.say("warning", "the `fingerprinting` function failed: %s", type(error).__name__, every=60)
+        return None
+    chosen = grouping.usable(answer)
+    if chosen is None and answer is not None:
+        _guard.say("warning", "the `fingerprinting` function gave no text and no list of texts", every=60)
+    return None if chosen is None else grouping.explicit(chosen)
 
 
 def _about_the_event(

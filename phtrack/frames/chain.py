@@ -187,6 +187,16 @@ def context_of(exception: BaseException) -> BaseException | None:
     return context
 
 
+def raised_while(exception: BaseException, other: BaseException) -> bool:
+    """True if *exception* was raised while *other* was being handled, shown (`context_of`) or not."""
+    for _ in range(MAX_LINKS):
+        context = _context_of(exception)
+        if context is None or context is other:
+            return context is other
+        exception = context
+    return False
+
+
 def instance_dict(exception: BaseException) -> dict[str, Any]:
     """The exception's own `__dict__`, whatever its class says about that name."""
     found: dict[str, Any] = _dict_of(exception)

@@ -342,6 +342,45 @@ def test_fingerprints_can_be_chosen(make: Make) -> None:
     assert listed["phtrack"]["fingerprint"]["rule"] == "explicit"
 
 
+@pytest.mark.parametrize("chosen", [" ", "", [], [""], 5, b"x", {"a"}, object()])
+def test_a_fingerprint_that_is_none_leaves_it_to_the_recipe(make: Make, chosen: Any) -> None:
+    """As an argument, and as the answer of the option's function: never at the cost of the event."""
+    recorder = make(fingerprinting=lambda event: chosen if event["$exception_type"] == "KeyError" else None)
+    assert recorder.capture(raised(KeyError("x")))["$exception_fingerprint"].startswith("v1:")
+    assert recorder.capture(raised(ValueError()), fingerprint=chosen)["$exception_fingerprint"].startswith("v1:")
+
+
+@pytest.mark.parametrize("hooks", [None, lambda event: event], ids=["behind the door", "on the caller's thread"])
+def test_a_failing_fingerprint_function_costs_no_event(make: Make, hooks: Any) -> None:
+    """It is told once, and the recipe decides."""
+    recorder = make(fingerprinting=lambda event: event["no such key"], before_send=hooks)
+    assert recorder.capture(raised(KeyError("x")))["$exception_fingerprint"].startswith("v1:")
+
+
+def test_numbers_may_be_parts_of_a_fingerprint(make: Make) -> None:
+    """A list such as ["http", 404] is one key."""
+    assert (
+        make(fingerprinting=lambda event: ["http", 404]).capture(raised(KeyError()))["$exception_fingerprint"]
+        == "http/404"
+    )
+
+
+def test_an_internal_error_leaves_type_and_message(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should rendering ever fail, the event says so and arrives, without secrets."""
+    from phtrack import _guard
+    from phtrack.errors import report
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(_guard, "STRICT", False)
+    monkeypatch.setattr(report, "_object", broken)
+    properties = make().capture(raised(ValueError("password=hunter2")))
+    assert properties["$exception_list"][0]["type"] == "ValueError"
+    assert properties["$exception_message"].startswith("password=$$")
+    assert properties["phtrack"]["given_up"] == ["all but type and message: internal error"]
+
+
 def test_grouping_can_be_left_to_the_server(make: Make) -> None:
     """`fingerprinting="server"` sends none of ours."""
     assert "$exception_fingerprint" not in make(fingerprinting="server").capture(raised(ValueError()))
@@ -467,7 +506,9 @@ def test_secrets_leave_through_no_channel(recorder: Recorder) -> None:
     text = str(recorder.transport.events)
     assert PASSWORD not in text
     assert "4eC39HqLyjWDarjtT1zdp7dc" not in text.replace('"4eC39HqLyjWDarjtT1zdp7dc"', "")
-    assert {"name:password"} <= set(properties["phtrack"]["scrubbed"])
+    assert {"name:password", "url_credentials"} <= set(properties["phtrack"]["scrubbed"]), (
+        "the rule that hid part of a step, too"
+    )
 
 
 def test_a_secret_in_a_literal_over_several_lines_is_hidden(recorder: Recorder, tmp_path: Any) -> None:

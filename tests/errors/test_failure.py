@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import logging
+import multiprocessing
+import pickle
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import phtrack
 from phtrack.errors.throttle import BURST, Buckets, Held, Throttle
+from phtrack.testing import RecordingTransport
 from tests.errors.conftest import Make, Recorder
 
 
@@ -243,6 +248,70 @@ def test_an_exception_out_of_a_future_is_one_failure(recorder: Recorder) -> None
         except ValueError as error:
             assert recorder.client.capture_exception(error) is None
     assert len(recorder.events()) == 1
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["first has left", "first waits"])
+def test_what_is_raised_from_an_old_failure_again_and_again_counts(recorder: Recorder, left: bool) -> None:
+    """A circuit breaker refuses each call because of the error that opened it; the first refusal is still that failure."""
+    client = recorder.client
+    try:
+        {}["x"]
+    except KeyError as error:
+        opened_by = error
+        client.capture_exception(error)
+    if left:
+        client.flush()
+    for _ in range(3):
+        try:
+            raise ConnectionError("circuit is open") from opened_by
+        except ConnectionError as error:
+            client.capture_exception(error)
+            assert client.capture_exception(error) is None
+    types = [event["properties"]["$exception_type"] for event in recorder.events()]
+    assert types == ["KeyError" if left else "ConnectionError", "ConnectionError", "ConnectionError"]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_captured_exception_can_be_copied_and_sent_to_another_process(recorder: Recorder, copied: Any) -> None:
+    """What it remembers stays here, and is text to whoever dumps its attributes; the copy, raised, is a failure of its own."""
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        uuid = recorder.client.capture_exception(error)
+        other = copied(error)
+        assert json.loads(json.dumps(vars(error))) == json.loads(json.dumps(vars(other)))
+        assert list(vars(error).values()) == [uuid]
+    assert other.args == ("x",)
+    try:
+        raise other
+    except ValueError as error:
+        assert recorder.client.capture_exception(error)
+
+
+def test_a_process_pool_hands_a_captured_exception_back() -> None:
+    """The worker captured it; the parent gets it, not an error about its attributes."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with pytest.raises(ValueError, match="from the worker"):
+            pool.submit(fail_and_capture).result()
+
+
+def fail_and_capture() -> None:
+    client = phtrack.Posthog("phc_test", transport=RecordingTransport())
+    try:
+        raise ValueError("from the worker")
+    except ValueError as error:
+        assert client.capture_exception(error)
+        raise
+
+
+def test_later_sightings_are_told_within_bounds(recorder: Recorder) -> None:
+    """One that is logged a thousand times before it leaves is one entry with a number."""
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        for _ in range(1001):
+            recorder.client.capture_exception(error)
+    assert recorder.one()["phtrack"]["merged"] == [{"type": "ValueError", "source": "manual", "count": 1000}]
 
 
 def test_an_event_that_left_is_not_repeated(recorder: Recorder) -> None:

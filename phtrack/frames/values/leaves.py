@@ -51,6 +51,9 @@ BYTES_HEAD = 256
 MAX_INT = 1 << 4096
 """Integers up to here (1,233 digits) are held as they are."""
 
+SHORTEST_CARD = 13
+"""Digits from which on a number may be a card's."""
+
 _HANDLES = ("_io", "_thread", "_socket", "socket", "_ssl", "ssl", "mmap", "select", "selectors", "_queue", "queue")
 """Modules whose objects say nothing but their class."""
 
@@ -197,7 +200,10 @@ def _uuid(value: Any, shape: Shape) -> Node:
 
 def _decimal(value: Any, shape: Shape) -> Node:
     size = sys.getsizeof(value)
-    return Node(NAME, shape.name, str(value) if size < 1000 else f"<{shape.name} of {size} bytes>")
+    if size >= 1000:
+        return Node(NAME, shape.name, f"<{shape.name} of {size} bytes>")
+    shown = str(value)
+    return Node(NAME if len(shown) < SHORTEST_CARD else TEXT, shape.name, shown)
 
 
 def _fraction(value: Any, shape: Shape) -> Node:

@@ -17,7 +17,7 @@ MAX_NODES = 100
 MAX_SHOWN_TEXT = 400
 """Characters of a string in the richer form."""
 PLAIN_INT = 10**12
-"""Below it a whole number is too short to be a card's."""
+"""Below it a number is too short to be a card's. (No float that isn't finite is.)"""
 
 LONGEST_WORD = 15
 """Characters of a mapping key that is too short for a secret if it is a word."""

@@ -6,7 +6,6 @@ The quick way for containers in which there is nothing to hide, to cut or to exp
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from phtrack import encode
@@ -69,6 +68,8 @@ class Plain:
             return None
         if self._texts:
             together = "\n".join(self._texts)
+            if not _is_unicode(together):
+                return None
             if not self._scrubber.clear(together) and not all(self._holds_nothing(text, "") for text in self._texts):
                 return None
         return encode.dumps(data).decode()
@@ -122,13 +123,13 @@ class Plain:
                 parts[at] = value.data
             else:
                 raise _NotPlain
-        elif not (value is None or kind is bool or (kind is float and isfinite(value))):
+        elif not (value is None or kind is bool or (kind is float and -PLAIN_INT < value < PLAIN_INT)):
             raise _NotPlain
 
     def _holds_nothing(self, text: str, name: str) -> bool:
         if (text, name) in self._checked:
             return True
-        if len(text) > MAX_SHOWN_TEXT:
+        if len(text) > MAX_SHOWN_TEXT or not _is_unicode(text):
             return False
         rules: list[str] = []
         if self._scrubber.text(text, rules, name=name) != text or rules:
@@ -143,3 +144,14 @@ class Plain:
             self._keys.add(key)
         elif many <= MAX_PAIR and type(value) is str and self._scrubber.masks(value) is not None:
             raise _NotPlain  # of `{"name": "Authorization", "value": ...}` the value is one to hide
+
+
+def _is_unicode(text: str) -> bool:
+    """False for a text with lone surrogates, which `writer` writes out."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

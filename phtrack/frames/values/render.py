@@ -8,7 +8,7 @@ Values that a scrubber fails on are redacted.
 
 from __future__ import annotations
 
-from math import isfinite
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phtrack.frames.values.limits import MAX_SHOWN_TEXT, PLAIN_INT
@@ -46,7 +46,7 @@ class ValueRenderer:
     An object that stands in many frames is rendered once.
     """
 
-    __slots__ = ("_known", "_left", "_left_for_contract", "_writer")
+    __slots__ = ("_known", "_left", "_left_for_contract", "_scrubber", "_writer")
 
     def __init__(self, scrubber: Texts, *, code_variables: int = 10_240, variables: int = 64 * 1024) -> None:
         """
@@ -56,6 +56,7 @@ class ValueRenderer:
         """
         self._left_for_contract = code_variables
         self._left = variables
+        self._scrubber = scrubber
         self._writer = Writer(scrubber)
         self._known: dict[tuple[int, str], tuple[_Variable, Node]] = {}
         """(id of a node, the variable's name) -> what was rendered, and the node, whose id it is."""
@@ -76,7 +77,7 @@ class ValueRenderer:
             if kind == NOTE:
                 notes.append(value)
                 continue
-            quoted_name = name_of(name)
+            quoted_name = name_of(name) if kind == VARIABLE else self._expression(name, rules)
             of = type(value)
             if of is int and -PLAIN_INT < value < PLAIN_INT:
                 contract = str(value)
@@ -107,6 +108,17 @@ class ValueRenderer:
         self._left_for_contract -= len(members)
         return Shown(members, listed, notes, rules)
 
+    def _expression(self, text: str, rules: list[str]) -> str:
+        """What an expression is called, in quotes: `prices["sk-ant-..."]` has a literal in it, as source has."""
+        if "[" not in text:
+            return name_of(text)
+        try:
+            shown, found = _scrubbed(self._scrubber, text)
+        except Exception:  # fails closed
+            shown, found = HIDDEN, ("error",)
+        rules += found
+        return shown
+
     def _node(self, name: str, node: Node) -> _Variable:
         known = self._known.get((id(node), name))
         if known is None:
@@ -131,6 +143,13 @@ class ValueRenderer:
         return f'{shown},"type":{name_of(_type_of(value))}{more}}}', contract, tuple(rules)
 
 
+@lru_cache(maxsize=1024)
+def _scrubbed(scrubber: Texts, expression: str) -> tuple[str, tuple[str, ...]]:
+    """The quoted source of an expression, and the rules that hid something. It comes again with each event of its site."""
+    found: list[str] = []
+    return quoted(scrubber.source(expression, found)), tuple(found)
+
+
 def _nearest_first(taken: Taken, scalars: list[str], nodes: list[str]) -> list[str]:
     """The members of both lists in the order in which they were taken."""
     left = {True: iter(nodes), False: iter(scalars)}
@@ -148,8 +167,8 @@ def _within(limit: int, texts: list[str]) -> list[str]:
 
 
 def _scalar(value: Any) -> _Variable | None:
-    """What needs no look for secrets: None, a truth value, a finite float."""
-    if type(value) is float and isfinite(value):
+    """What needs no look for secrets: None, a truth value, a float of ordinary size."""
+    if type(value) is float and -PLAIN_INT < value < PLAIN_INT:
         text = repr(value)
         return f'{text},"type":"float"}}', text, ()
     if value is None:

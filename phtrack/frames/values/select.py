@@ -43,7 +43,7 @@ _LOAD = ast.Load()
 class Plan:
     """What to take of every frame at one site."""
 
-    __slots__ = ("fast", "names", "scrubber", "shown", "steps", "view", "with_source")
+    __slots__ = ("fast", "names", "shown", "steps", "view", "with_source")
 
     def __init__(
         self, steps: list[Step], shown: list[Shown], names: list[str], fast: tuple[str, ...], with_source: bool
@@ -58,10 +58,8 @@ class Plan:
         """All names that a function keeps in fast slots; empty outside of functions."""
         self.with_source = with_source
         """False if there was no time for the statement."""
-        self.scrubber: Any = None
-        """Whose masks `view` was made with."""
-        self.view: Any = None
-        """`shown` and `names` with their rules; made by `snapshot`."""
+        self.view: Any = (None,)
+        """A scrubber, and `shown` and `names` with its rules; made by `snapshot`. One tuple, since threads share a plan."""
 
 
 def make_plan(site: Site, *, with_source: bool) -> Plan:

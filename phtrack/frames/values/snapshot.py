@@ -117,9 +117,10 @@ class ValueSnapshot:
         return plan
 
     def _take(self, frame: FrameType, plan: Plan, mapping: Any) -> Taken:
-        if plan.scrubber is not self._scrubber:
-            _decide(plan, self._scrubber)
-        shown, names, texts = plan.view
+        view = plan.view
+        if view[0] is not self._scrubber:
+            view = plan.view = _decided_by(self._scrubber, plan)
+        _, shown, names, texts = view
         get = _getter(mapping)
         taken: list[tuple[str, Any, str]] = []
         first: set[str] = set()
@@ -170,12 +171,11 @@ class ValueSnapshot:
                 taken.append((text, read(value) if rule is None else formatter.masked(rule, value), kind))
 
 
-def _decide(plan: Plan, scrubber: Names) -> None:
-    """Decide once per site and scrubber which names are masked or left out, so that a capture needn't."""
+def _decided_by(scrubber: Names, plan: Plan) -> tuple[Names, Any, Any, Any]:
+    """Which names are masked or left out, decided once per site and scrubber, so that a capture needn't."""
     shown = tuple(_decided(one, plan, scrubber) for one in plan.shown if not scrubber.ignores(one.names[0]))
     names = tuple((name, scrubber.masks(name)) for name in plan.names if not scrubber.ignores(name))
-    plan.view = (shown, names, frozenset(one[0] for one in shown))
-    plan.scrubber = scrubber
+    return scrubber, shown, names, frozenset(one[0] for one in shown)
 
 
 def _decided(one: Shown, plan: Plan, scrubber: Names) -> tuple[str, int, str, str | None, tuple[Any, ...]]:

@@ -80,7 +80,7 @@ def instance_dict(value: Any) -> dict[Any, Any] | None:
     """The attributes of *value* by the interpreter's own getter, even where a class hides it; None without any."""
     for base in mro_of(type(value)):
         getter = namespace_of(base).get("__dict__")
-        if getter is not None and type(getter) is GetSetDescriptorType:
+        if getter is not None and _is_dict_getter(getter):
             found = getter.__get__(value)
             return found if issubclass(type(found), dict) else None
     return None
@@ -221,4 +221,10 @@ def item_of_dict(mapping: dict[Any, Any], key: Any) -> Any:
 
 def has_dict(cls: type) -> bool:
     """True when instances of *cls* can have attributes of their own."""
-    return any(type(namespace_of(base).get("__dict__")) is GetSetDescriptorType for base in mro_of(cls))
+    return any(_is_dict_getter(namespace_of(base).get("__dict__")) for base in mro_of(cls))
+
+
+def _is_dict_getter(found: Any) -> bool:
+    """True for the interpreter's own ways to an instance's `__dict__`; `SimpleNamespace` has the second."""
+    kind = type(found)
+    return kind is GetSetDescriptorType or kind is MemberDescriptorType

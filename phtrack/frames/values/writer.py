@@ -53,6 +53,14 @@ class Texts(Protocol):
         """*text*, known as *name*, without secrets; the rules that found some are appended to *found*."""
         ...
 
+    def __hash__(self) -> int:
+        """By identity: the same rules, all the time."""
+        ...
+
+    def source(self, line: str, found: list[str]) -> str:
+        """*line* of source without secrets; likewise."""
+        ...
+
     def clear(self, text: str) -> bool:
         """True if no line of *text* holds a secret; False if that takes a closer look."""
         ...
@@ -156,20 +164,26 @@ class Writer:
         if type(value) is int:
             if -PLAIN_INT < value < PLAIN_INT:
                 return (text := str(value)), text
-            if PLAIN_INT <= value < 10**19:
-                rules: list[str] = []
-                if self._scrubber.text(str(value), rules, name=name) != str(value):
-                    self.found += rules
-                    return HIDDEN, HIDDEN  # a card number is one with and without quotes
+            if PLAIN_INT <= value < 10**19 and self._hides(value, name):
+                return HIDDEN, HIDDEN
             if -_SAFE_INT <= value <= _SAFE_INT:
                 return (text := str(value)), text
             text = str(value) if value.bit_length() < 4000 else hex(value)
             return f'"{text}"', text if -(2**63) <= value < 2**63 else f'"{text}"'
         if type(value) is float:
+            if PLAIN_INT <= value < 10**19 and value.is_integer() and self._hides(int(value), name):
+                return HIDDEN, HIDDEN
             text = repr(value) if isfinite(value) else f'"{value}"'
         else:
             text = _CONSTANTS[value]
         return text, text
+
+    def _hides(self, value: int, name: str) -> bool:
+        """True for a card number, which is one with and without quotes."""
+        rules: list[str] = []
+        hides = self._scrubber.text(str(value), rules, name=name) != str(value)
+        self.found += rules
+        return hides
 
     def _container(self, node: Node, name: str, depth: int) -> Forms:
         key = (id(node), name)
@@ -284,8 +298,8 @@ class Writer:
             self._left += 1
             text = self._forms(key, "", MAX_DEPTH - 2)[1]
             return text if text[0] == '"' else quoted(text)
-        if type(value) is Node and value.form == MASKED:
-            return quoted(key) if is_word(key) else None
+        if type(value) is Node and value.form == MASKED and not is_word(key):
+            return None
         if len(key) <= LONGEST_WORD and is_word(key):
             text = self._keys[key] = f'"{key}"'
             return text

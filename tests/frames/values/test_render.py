@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -125,6 +126,30 @@ def test_a_key_that_could_be_a_secret_is_replaced() -> None:
     assert "hunter2" not in str(found)
     assert found["plain"] == 3
     assert "$$_posthog_redacted_key_0_$$" in found
+    key = "sk_" + "live_" + "4eC39HqLyjWDarjtT1zdp7dc"
+    assert list(json.loads(contract({key: "the name masks the value, not itself", "password": "x"}))) == [
+        "$$_posthog_redacted_key_0_$$",
+        "password",
+    ]
+
+
+def test_a_literal_in_an_expression_is_hidden_as_in_source() -> None:
+    """An expression is called by its text, which may hold a key or a user's password."""
+    key = "sk-ant-" + "api03-xK9fZ2mQ8vLp0Zr"
+    shown = ValueRenderer(SCRUBBER).frame(((f'limits["{key}"].left', 0, EXPRESSION), ('rows["id"]', 1, EXPRESSION)))
+    first, second = json.loads(f"[{shown.variables}]")
+    assert first["name"] == f'limits["{MARKER}"].left'
+    assert second["name"] == 'rows["id"]'
+    assert shown.rules == ["format:anthropic"]
+
+
+@pytest.mark.parametrize("number", [4111111111111111, 4111111111111111.0, Decimal("4111111111111111")])
+def test_a_card_number_is_hidden_whatever_its_type(number: Any) -> None:
+    """Alone and inside of others; a number that is none is shown."""
+    assert entry(number)["redacted"] == "card_number"
+    for value in (number, [number], {"n": number}):
+        assert "4111111111111111" not in str(entry(value)) + str(contract(value))
+    assert "4111111111111112" in str(entry([number + 1]))
 
 
 def test_a_text_across_the_cut_does_not_leak_its_beginning() -> None:
@@ -144,9 +169,14 @@ def test_a_failing_scrubber_hides() -> None:
         def text(self, text: str, found: list[str], *, name: str) -> str:
             raise RuntimeError(text)
 
+        def source(self, line: str, found: list[str]) -> str:
+            raise RuntimeError(line)
+
         def clear(self, text: str) -> bool:
             raise RuntimeError(text)
 
+    (one,) = render((('a["hunter2"]', 1, EXPRESSION),), ValueRenderer(Broken()))[1]
+    assert one["name"] == MARKER
     variables, richer, _ = render((("a", "hunter2", VARIABLE), ("b", 1, VARIABLE)), ValueRenderer(Broken()))
     assert "hunter2" not in str(variables) + str(richer)
     assert variables == {"a": MARKER, "b": 1}

@@ -167,6 +167,32 @@ def test_two_scrubbers_may_share_a_site() -> None:
         assert theirs["self"] == 5
 
 
+def test_two_scrubbers_at_the_same_moment() -> None:
+    """Another thread that masks by its own rules in between changes nothing here."""
+    from phtrack.frames.values.select import Plan
+    from phtrack.scrub import Rules, Scrubber
+
+    strict = Scrubber(Rules(mask_patterns=("near",)))
+    frame, site = frames_of(failure(nested, 0, 5))[0]
+    ValueSnapshot(5.0, strict, stopped).take(frame, site)
+    plan = site.expressions
+
+    class Interrupted(Plan):
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "view" and value[0] is strict:
+                ValueSnapshot(5.0, SCRUBBER, stopped).take(frame, site)
+
+    site.expressions = Interrupted([], [], [], plan.fast, True)
+    for name in ("steps", "shown", "names"):
+        setattr(site.expressions, name, getattr(plan, name))
+    for _ in range(2):
+        mine = render(ValueSnapshot(5.0, strict, stopped).take(frame, site), ValueRenderer(strict))[0]
+        assert "redacted" in mine["near"]
+
+
 def test_no_time_for_source_is_told() -> None:
     """An event of many new sites goes without the expressions of the last ones, says so, and makes up for it later."""
     clock = Ticking(15_000_000)  # 15 ms

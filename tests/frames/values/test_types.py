@@ -27,6 +27,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import orm
 
+from phtrack.scrub.marks import MARKER
 from tests.frames.values.taking import contract, entry
 
 
@@ -144,6 +145,7 @@ CASES: list[tuple[Any, Any, str]] = [
     (collections.OrderedDict(a=1), {"a": 1}, "collections.OrderedDict"),
     (collections.defaultdict(list, a=[1]), {"a": [1]}, "collections.defaultdict"),
     (collections.Counter("aab"), {"a": 2, "b": 1}, "collections.Counter"),
+    (types.SimpleNamespace(a=1, password="x"), {"a": 1, "password": MARKER}, "types.SimpleNamespace"),
     (collections.ChainMap({"a": 1}), {"maps": [{"a": 1}]}, "collections.ChainMap"),
     (types.MappingProxyType({"a": 1}), {"a": 1}, "mappingproxy"),
     ({"a": 1}.keys(), ["a"], "dict_keys"),
