@@ -158,16 +158,20 @@ class Errors:
 
     def _held_back(self, caught: Caught, boundary: Boundary) -> Held | bool:
         kind = type(caught.exception)
-        if boundary.automatic and self._buckets is not None and not self._buckets.passes(kind.__name__):
+        if (
+            boundary.automatic
+            and self._buckets is not None
+            and not self._buckets.passes(chain.type_name(kind).rpartition(".")[2])
+        ):
             return False
         tail = caught.tail
         if tail is not None:
             code = tail.tb_frame.f_code
-            return self._throttle.passes((kind, id(code), tail.tb_lasti), code)
+            return self._throttle.passes((id(kind), id(code), tail.tb_lasti), kind, code)
         stack = caught.stack
         if stack is None:
-            return self._throttle.passes((kind,), kind)
-        return self._throttle.passes((kind, id(stack.f_code), stack.f_lasti), stack.f_code)
+            return self._throttle.passes((id(kind),), kind)
+        return self._throttle.passes((id(kind), id(stack.f_code), stack.f_lasti), kind, stack.f_code)
 
     def _report(self, caught: Caught, boundary: Boundary, fingerprint: Any, held: Held | None) -> Report:
         scope = context.surroundings()

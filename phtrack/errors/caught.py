@@ -5,12 +5,13 @@ What was handed in to be captured: an exception, a tuple, nothing, or any other 
 from __future__ import annotations
 
 import sys
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from phtrack.frames import chain, snapshot
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import FrameType
 
 
 class Caught:
@@ -43,13 +44,13 @@ def catch(given: Any) -> Caught | None:
             return None
     if type(given) is tuple and len(given) == 3 and chain.isinstance_static(given[1], BaseException):
         tb = given[2]
-        return _caught(given[1], tb if type(tb).__name__ == "traceback" else chain.traceback_of(given[1]))
+        return _caught(given[1], tb if type(tb) is TracebackType else chain.traceback_of(given[1]))
     if chain.isinstance_static(given, BaseException):
         return _caught(given, chain.traceback_of(given))
     if type(given) is tuple and len(given) == 3 and all(one is None for one in given):
         return None
     stack = snapshot.caller_of_phtrack()
-    kind = given if isinstance(given, type) else type(given)
+    kind = given if issubclass(type(given), type) else type(given)
     return Caught(NotAnException(chain.type_name(kind), _said_by(given)), None, stack, True)
 
 
@@ -59,7 +60,7 @@ def _caught(exception: BaseException, tb: TracebackType | None) -> Caught:
 
 def _said_by(value: Any) -> str:
     """The text of a value that is no exception, bounded."""
-    if isinstance(value, type):
+    if issubclass(type(value), type):
         return chain.type_name(value)
     try:
         return chain.exact_text(str(value))[: chain.MAX_TEXT]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack.fingerprint import ExceptionFacts, Fingerprint, FrameFacts, FramePart, explicit, fingerprint, frame_part
 from phtrack.frames import location, statement
+from phtrack.frames.chain import exact_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +24,12 @@ __all__ = ["explicit", "fingerprint_of", "usable"]
 
 def usable(chosen: Any) -> str | list[str] | None:
     """What somebody chose for a fingerprint, if it is one: a text, or a list of texts and numbers, with something in it."""
-    if isinstance(chosen, str):
-        return chosen if chosen.strip() else None
-    if isinstance(chosen, (list, tuple)) and all(isinstance(part, (str, int)) for part in chosen):
-        parts = [str(part) for part in chosen]
+    kind = type(chosen)
+    if issubclass(kind, str):
+        text = exact_text(chosen)
+        return text if text.strip() else None
+    if (kind is list or kind is tuple) and all(issubclass(type(part), str) or type(part) is int for part in chosen):
+        parts = [str(part) if type(part) is int else exact_text(part) for part in chosen]
         return parts if any(part.strip() for part in parts) else None
     return None
 
@@ -70,7 +73,7 @@ def _key(snapshot: Snapshot, scrubber: Scrubber, roots: Sequence[str]) -> tuple[
     key: list[object] = [scrubber, tuple(roots)]
     for picture in snapshot.pictures:
         link = picture.link
-        key += (link.type, link.relation, link.parent, picture.is_group, len(picture.levels))
+        key += (link.type, link.relation, link.parent, picture.is_group, _is_cut(picture), len(picture.levels))
         for level in picture.levels:
             key += (level.site, level.in_app, level.repeats, level.cycle)
     return tuple(key)
@@ -96,8 +99,13 @@ def _exception(picture: Picture, text: str, roots: Sequence[str]) -> ExceptionFa
         relation=link.relation,  # type: ignore[arg-type]
         parent=link.parent,
         is_group=picture.is_group,
+        is_cut=_is_cut(picture),
         folded=folded,
     )
+
+
+def _is_cut(picture: Picture) -> bool:
+    return picture.link.omitted > 0 and not picture.is_group
 
 
 def _part(site: Site, in_app: bool, roots: Sequence[str]) -> FramePart:

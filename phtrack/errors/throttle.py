@@ -25,9 +25,9 @@ MAX_SITES = 2048
 class _Site:
     __slots__ = ("at", "held", "holds", "since", "tokens")
 
-    def __init__(self, code: object, now: float, burst: float) -> None:
-        self.holds = code
-        """Keeps the code object alive, so that its address means it."""
+    def __init__(self, holds: tuple[object, ...], now: float, burst: float) -> None:
+        self.holds = holds
+        """Keeps what the key names by its address alive."""
         self.tokens = burst
         self.at = now
         self.held = 0
@@ -59,13 +59,13 @@ class Throttle:
         self._lock = allocate_lock()
         self._sites: dict[Any, _Site] = {}
 
-    def passes(self, key: Any, code: object) -> Held | bool:
+    def passes(self, key: Any, *holds: object) -> Held | bool:
         """
         May a failure at *key* be reported now?
 
         Args:
-            key: Identity of the site; equal keys are one site.
-            code: The code object the key was made of.
+            key: Identity of the site; equal keys are one site. Numbers, since comparing classes may run a metaclass' code.
+            holds: The class and the code object whose addresses are in the key.
 
         Returns:
             False: held back. True: passes. `Held`: passes, and that many were held back since the last one that did.
@@ -78,7 +78,7 @@ class Throttle:
             if site is None:
                 if len(self._sites) >= MAX_SITES:
                     self._forget()
-                self._sites[key] = site = _Site(code, now, BURST)
+                self._sites[key] = site = _Site(holds, now, BURST)
             tokens = site.tokens + (now - site.at) * self._rate
             site.at = now
             if tokens < 1.0:

@@ -59,6 +59,8 @@ class ExceptionFacts:
     parent: int | None = None
     """Index of the parent in the sequence of exceptions."""
     is_group: bool = False
+    is_cut: bool = False
+    """What it came from was left out, the list being full: nobody knows whether it stands for itself."""
     folded: Sequence[tuple[int, int, int]] = ()
     """
     Recursion that was cut out: (index in `frames` of the first frame of a cycle, frames in the cycle, how often it ran).

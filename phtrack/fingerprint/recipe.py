@@ -146,6 +146,7 @@ class _Tree:
         if not self.exceptions:
             return _made([("<nothing>", "<nothing>")], "message")
         leaves = list(self.leaves(0))
+        leaves = [leaf for leaf in leaves if not self.exceptions[leaf[0]].is_cut] or leaves
         if len(leaves) == 1:
             index, followed = leaves[0]
             parts, rule = _of_one(self.exceptions[index])

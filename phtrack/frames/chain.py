@@ -33,6 +33,7 @@ _args_of = BaseException.__dict__["args"].__get__
 _qualname_of = type.__dict__["__qualname__"].__get__
 _module_of = type.__dict__["__module__"].__get__
 _mro_of = type.__dict__["__mro__"].__get__
+_namespace_of = type.__dict__["__dict__"].__get__
 _errno_of = OSError.__dict__["errno"].__get__
 _Group: Any = getattr(builtins, "BaseExceptionGroup", None)
 
@@ -49,8 +50,8 @@ class Kind:
         self.name = type_name(of)
         self.module = module_name(of)
         mro = _mro_of(of)
-        self.is_group = _Group in mro or _backport() in mro
-        self.is_os_error = OSError in mro
+        self.is_group = _is_among(mro, _Group) or _is_among(mro, _backport())
+        self.is_os_error = _is_among(mro, OSError)
         self.texts = {name: _in_classes(mro, name) for name in ("message", "detail")}
         """Class attributes that may hold an exception's text; None where there is none."""
         self.fingerprint = _in_classes(mro, "__fingerprint__")
@@ -74,9 +75,15 @@ def kind_of(of: type) -> Kind:
 
 def _in_classes(mro: tuple[type, ...], name: str) -> Any:
     for one in mro:
-        if name in one.__dict__:
-            return one.__dict__[name]
+        namespace = _namespace_of(one)
+        if name in namespace:
+            return namespace[name]
     return None
+
+
+def _is_among(mro: tuple[type, ...], kind: Any) -> bool:
+    """`kind in mro` without comparing: a metaclass may have its own idea of equality."""
+    return any(one is kind for one in mro)
 
 
 class Link:
@@ -205,7 +212,7 @@ def instance_dict(exception: BaseException) -> dict[str, Any]:
 
 def isinstance_static(value: object, kind: Any) -> bool:
     """`isinstance` that asks neither `__class__` nor a metaclass."""
-    return kind is not None and kind in _mro_of(type(value))
+    return kind is not None and _is_among(_mro_of(type(value)), kind)
 
 
 def _backport() -> Any:

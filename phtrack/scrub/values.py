@@ -67,7 +67,8 @@ class Walk:
         if kind is int:
             return self._number(value, name)
         if kind is float:
-            return value
+            is_long = 1e13 <= value < 1e16 and value.is_integer()
+            return MARKER if is_long and self._number(int(value), name) is MARKER else value
         return self._other(value, name, depth)
 
     def _number(self, value: int, name: str) -> Any:
@@ -86,6 +87,8 @@ class Walk:
             return value if scrubbed == text else scrubbed
         if issubclass(kind, (dict, list, tuple, set, frozenset)):
             return self._container(value, name, depth)
+        if kind is decimal.Decimal and value.is_finite() and 10**13 <= value < 10**16 and value == int(value):
+            return MARKER if self._number(int(value), name) is MARKER else value
         if issubclass(kind, (int, float, datetime.datetime)) or kind in _HARMLESS:
             return value
         self._found.append("unreadable")
@@ -154,6 +157,7 @@ class Walk:
             new = rest
         else:
             new = []
+            option = ""
             for item in items:
                 self._nodes += 1
                 if self._nodes > MAX_NODES:
@@ -162,11 +166,13 @@ class Walk:
                     break
                 pair = self._pair(item, name, depth) if type(item) in (list, tuple) else None
                 if pair is None:
-                    new.append(self.value(item, name, depth + 1))
+                    new.append(self.value(item, option or name, depth + 1))
                 elif all(a is b for a, b in zip(pair, item)):
                     new.append(item)
                 else:
                     new.append(tuple(pair) if type(item) is tuple else pair)
+                # What follows an option such as `--password` is known by that name.
+                option = item if type(item) is str and item[:1] == "-" and "=" not in item else ""
         if len(new) == len(items) and all(a is b for a, b in zip(new, items)):
             return value
         return tuple(new) if type(value) is tuple else new

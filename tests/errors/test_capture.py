@@ -381,6 +381,26 @@ def test_an_internal_error_leaves_type_and_message(make: Make, monkeypatch: pyte
     assert properties["phtrack"]["given_up"] == ["all but type and message: internal error"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs Python 3.11")
+def test_a_group_of_a_thousand_is_the_issue_of_a_group_of_two(recorder: Recorder) -> None:
+    """How many members there are, and which of them come without their cause since the list is full, says nothing."""
+
+    def member(number: int) -> Exception:
+        try:
+            try:
+                int(f"x{number}")
+            except ValueError as error:
+                raise KeyError(number) from error
+        except KeyError as error:
+            return error
+
+    def fingerprint(count: int) -> Any:
+        group = ExceptionGroup("many", [member(n) for n in range(count)])  # noqa: F821
+        return recorder.capture(raised(group))["$exception_fingerprint"]
+
+    assert len({fingerprint(count) for count in (1, 2, 24, 25, 26, 1000)}) == 1
+
+
 def test_grouping_can_be_left_to_the_server(make: Make) -> None:
     """`fingerprinting="server"` sends none of ours."""
     assert "$exception_fingerprint" not in make(fingerprinting="server").capture(raised(ValueError()))

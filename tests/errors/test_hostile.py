@@ -56,9 +56,18 @@ class Lying:
 
 class LyingMeta(type):
     def __getattribute__(cls, name: str) -> Any:
-        if name in ("__module__", "__qualname__", "__name__"):
-            raise RuntimeError(name)
+        if name not in ("__init__", "__new__"):  # the interpreter's own looks, when the class is made and called
+            RAN.append(f"metaclass {name}")
+            raise SystemExit(name)
         return type.__getattribute__(cls, name)
+
+    def __eq__(cls, other: object) -> bool:
+        RAN.append("metaclass eq")
+        raise SystemExit
+
+    def __hash__(cls) -> int:
+        RAN.append("metaclass hash")
+        raise SystemExit
 
     def __instancecheck__(cls, other: Any) -> bool:
         raise RuntimeError("instancecheck")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import pytest
 
 from phtrack.scrub import CIRCULAR, MARKER, TOO_LONG, Rules, Scrubber, formats, key_marker, scrubber
@@ -124,6 +127,23 @@ def test_a_value_is_not_read_under_a_secret_name() -> None:
     assert S.value(given) == {
         "password": MARKER, "token": MARKER, "secret": MARKER, "api_key": MARKER, "auth": None, "cookie": True, "dsn": "",
     }  # fmt: skip
+
+
+def test_what_follows_an_option_goes_by_its_name() -> None:
+    """A command line is a list as any other."""
+    given = ["curl", "--retry", "3", "--password", "hunter2", "--token=abc", "--proxy-password", "x", "http://h/"]
+    assert S.value({"argv": given})["argv"] == [
+        "curl", "--retry", "3", "--password", MARKER, f"--token={MARKER}", "--proxy-password", MARKER, "http://h/",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [int, float, Decimal])
+def test_card_numbers_of_every_type(kind: Any) -> None:
+    """Hidden; other numbers stay what they are."""
+    assert S.value({"n": kind(4111111111111111)}) == {"n": MARKER}
+    for number in (kind(4111111111111112), kind(1), Decimal("sNaN"), Decimal("Infinity"), float("inf")):
+        found = S.value({"n": number})["n"]
+        assert found is number
 
 
 def test_cycles_depth_and_size() -> None:

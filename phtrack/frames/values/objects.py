@@ -23,6 +23,8 @@ MAX_ATTRIBUTES = 50
 MAX_FIELDS = 200
 HIDDEN_BY_AUTHOR = "repr=False"
 """The rule by which fields that aren't in the repr are masked."""
+PARAMETERS = "sql_parameters"
+"""The rule by which the parameters of a failed SQL statement are masked."""
 _BOOKKEEPING = ("_sa_instance_state", "_state", "__weakref__")
 """What ORMs keep on their instances."""
 _args_of = BaseException.__dict__["args"].__get__
@@ -73,6 +75,12 @@ def fill_exception(f: Formatter, value: Any, node: Node, shape: Shape) -> None:
     """`args` as they are stored, then the attributes."""
     fill_object(f, value, node, shape)
     if node.items is not None and node.length is not None:
+        names = [name for name, _ in node.items]
+        if "params" in names and "statement" in names:
+            # A failed SQL statement: which of its parameters are secret only the statement tells. The message, which is read
+            # with it, has those that aren't.
+            at = names.index("params")
+            node.items[at] = ("params", Node(MASKED, "", PARAMETERS))
         node.items.insert(0, ("args", f.visit(_args_of(value))))
         node.length += 1
 

@@ -206,6 +206,22 @@ def test_fields_that_their_author_hides_are_hidden() -> None:
         assert "repr=False" in found["redacted"]
 
 
+def test_parameters_of_a_failed_sql_statement_are_in_its_message_alone() -> None:
+    """There they are read with the statement; in a list of their own nothing tells which of them is the password."""
+    engine = sqlalchemy.create_engine("sqlite://")
+    insert = sqlalchemy.text("insert into nothing (name, password) values (:name, :password)")
+    try:
+        with engine.connect() as connection, pytest.raises(sqlalchemy.exc.OperationalError) as failed:
+            connection.execute(insert, {"name": "Ann", "password": "hunter2"})
+    finally:
+        engine.dispose()
+    found = entry(failed.value)
+    assert "hunter2" not in str(found) + str(contract(failed.value))
+    assert found["value"]["statement"].startswith("insert into nothing")
+    assert found["value"]["params"] == MARKER
+    assert "sql_parameters" in found["redacted"]
+
+
 def test_pydantic_secrets_are_not_looked_into() -> None:
     """A `SecretStr` is shown by its class, wherever it lies."""
     assert "1234" not in str(entry(Customer(name="Ann")))
