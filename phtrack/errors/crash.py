@@ -74,7 +74,10 @@ class Crash:
         """The frames as if an exception had passed through them."""
         levels = []
         for file, line, function in self.frames:
-            code = compile("", file, "exec").replace(co_name=function, co_firstlineno=line)
+            # The dump has no qualified names; where the function begins isn't known either, so nothing is read from there.
+            code: Any = compile("", file, "exec").replace(co_name=function)
+            if hasattr(code, "co_qualname"):  # Python 3.11+
+                code = code.replace(co_qualname=function)
             levels.append(snapshot.Level(Site(code, -1, line, {})))
         link = chain.Link.described(self.type, self.reason)
         return snapshot.Snapshot([snapshot.Picture(link, levels, synthetic=False)], None)

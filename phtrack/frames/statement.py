@@ -36,6 +36,10 @@ _ANCHORS = 4
 
 _named = re.compile(r"\s*(?:async\s+)?(?:def|class)\s+(\w+)").match
 _NAMES_INSIDE = frozenset(("<lambda>", "<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>"))
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPOUND = (
+    *_FUNCTIONS, ast.ClassDef, ast.If, ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try, ast.Match,
+)  # fmt: skip
 _anonymous = (ast.Lambda, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
 
 
@@ -75,7 +79,9 @@ class Statement:
         self._position = instruction.position_at(origin.code, origin.lasti)
         self._found: instruction.Found | None = None
         self._node: ast.stmt | None = self._pick(nodes)
-        self._unsure = len(nodes) > 1 and not instruction.HAS_POSITIONS
+        self._unsure = not instruction.HAS_POSITIONS and (
+            len(nodes) > 1 or (not piece.is_header and isinstance(self._node, _COMPOUND))
+        )
         _keep(self)
 
     @property
@@ -92,7 +98,7 @@ class Statement:
 
         Kept for the latest `MAX_TREES` statements and parsed again for others, so don't rely on its identity.
         """
-        if self._unsure:  # Python 3.10, statements parted by semicolons: only the expression tells them apart
+        if self._unsure:  # Python 3.10, several statements on the line: only the expression tells them apart
             self._unsure = False
             self._look()
             self._node = None
@@ -155,8 +161,17 @@ class Statement:
 
     def _pick(self, nodes: list[ast.stmt]) -> ast.stmt:
         known = self._position
-        if known is None and self._found is not None:
-            known = self._found.span
+        if known is None and not instruction.HAS_POSITIONS:
+            code = self._origin.code
+            first = nodes[0]
+            if not self._is_header and isinstance(first, _FUNCTIONS) and first.name == code.co_name:
+                nodes = first.body  # `def f(): return x`, and it runs
+            if instruction.opcode_at(code, self._origin.lasti) == "RAISE_VARARGS":
+                raises = [one for node in nodes for one in ast.walk(node) if isinstance(one, ast.Raise)]
+                if len(raises) == 1:
+                    return raises[0]
+            if self._found is not None:
+                known = self._found.span
         return trees.pick(nodes, known[:2] if known is not None else None)
 
     def _look(self) -> instruction.Found:

@@ -65,6 +65,7 @@ def test_a_crash_is_an_event_at_the_next_start(make: Make, tmp_path: Path, how: 
     frames = [frame for frame in entry["stacktrace"]["frames"] if frame["filename"].endswith("crashing.py")]
     assert [frame["function"] for frame in frames] == ["<module>", "deep", "deep", "deep"]
     assert frames[-1]["context_line"].strip() == how
+    assert [frame["phtrack"]["qualname"] for frame in frames] == ["<module>", "deep", "deep", "deep"]
     assert [step["$message"] for step in properties["$exception_steps"]] == ["cart loaded", "calling the library"]
     recorder.client.shutdown()
     assert list((tmp_path / "crashes").iterdir()) == []

@@ -6,6 +6,7 @@ Each program fails; the innermost frame in it is looked at. Where Python 3.10 ca
 
 from __future__ import annotations
 
+import ast
 import linecache
 import sys
 from typing import NamedTuple
@@ -113,5 +114,32 @@ def test_place(case: Case) -> None:
         assert found.text == case.statement
         expected = case.expression if case.old == "same" or not OLD else case.old
         assert found.expression_text == expected
+    finally:
+        del linecache.cache[filename]
+
+
+ONE_LINERS = {
+    "def f(a): return 1 / a\nf(0)": "return 1 / a",
+    "def f(): raise ValueError\nf()": "raise ValueError",
+    "class A:\n  def f(self): return self.x\nA().f()": "return self.x",
+    "def f(x):\n  if x is None: raise ValueError('m')\nf(None)": "raise ValueError('m')",
+    "for x in [1, 0]: 1 / x": "1 / x",
+    "for x in 5: pass": "for x in 5:\n    pass",
+    "if 1: x = None; y = x.a": "y = x.a",
+    "def f(a=nope): pass": "def f(a=nope):\n    pass",
+    "with open('/dev/null') as q: q.nope": "q.nope",
+}
+
+
+@pytest.mark.parametrize("source", ONE_LINERS)
+def test_a_body_on_the_line_of_its_header(source: str) -> None:
+    """The node is the statement that failed, on every Python: fingerprints are made of it."""
+    filename = "<one line>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    try:
+        site = failing_code(source, filename, __name__="__main__")[-1]
+        found = statement_of(site)
+        assert found is not None
+        assert ast.unparse(found.node) == ONE_LINERS[source]
     finally:
         del linecache.cache[filename]
