@@ -93,6 +93,7 @@ class Client(FlagCalls):
             put=self._delivery.put,
             reshape=_reshape_for(self.options.delivery.protocol),
             surroundings=self._surroundings,
+            scrub=self._scrubbed if self.options.errors.scrub_events else None,
         )
         if not self.disabled:
             self._start()
@@ -267,6 +268,9 @@ class Client(FlagCalls):
 
             self._errors = Errors(self.options, pipeline=self._pipeline, tally=self.tally)
         return self._errors
+
+    def _scrubbed(self, properties: dict[str, Any]) -> dict[str, Any]:
+        return self.errors.scrubbed(properties)
 
     # --- contexts --------------------------------------------------------------------------------------------------
 

@@ -251,7 +251,7 @@ class ErrorOptions:
     crash_dir: str | os.PathLike[str] | None = None
     """Directory for faulthandler's dump; a crash found there becomes an event at the next start."""
     scrub_events: bool = False
-    """Also remove secrets from the properties of ordinary events."""
+    """Also remove secrets from the properties and tags of events; those of a log record are without them in any case."""
     enable_exception_autocapture_rate_limiting: bool = False
     """Token bucket per exception class, for hooks only."""
     exception_autocapture_bucket_size: int = 50

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _OURS = frozenset(("$lib", "$lib_version", "$is_server")) | RESERVED
 """What super properties never change."""
+_TOLD = ("properties", "$set", "$set_once")
+"""Members of an event that the application fills."""
 
 
 class Pipeline:
@@ -40,12 +42,14 @@ class Pipeline:
         put: Callable[[Envelope, Lane], bool],
         reshape: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         surroundings: Callable[[], Mapping[str, Any]] | None = None,
+        scrub: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         """
         Args:
             put: Takes a finished envelope; False if there was no room (it has counted that).
             reshape: Turns an event of protocol v0 into the shape that travels; None leaves it.
             surroundings: Asked once, at the first event: properties that only fill gaps (release, environment).
+            scrub: Takes the secrets out of an event's properties, plain data; None leaves them. Exceptions do it for themselves.
         """
         self.hooks = options.hooks
         self._options = options
@@ -53,6 +57,7 @@ class Pipeline:
         self._put = put
         self._reshape = reshape
         self._surroundings = surroundings
+        self._scrub = scrub
         self._tails: dict[tuple[bool, bool], dict[str, Any]] = {}
         self._fills: dict[str, Any] | None = None
         self.super_properties = options.super_properties
@@ -195,6 +200,9 @@ class Pipeline:
                 return None
             event = decided
         name, uuid = event["event"], event["uuid"]
+        if self._scrub is not None and name != "$exception":
+            told = {key: encode.clean(event[key]) for key in _TOLD if key in event}
+            event = {**event, **{key: self._scrub(one) for key, one in told.items() if isinstance(one, dict)}}
         # The AI lane has one protocol, whatever the others speak.
         body = encode.dumps(event) if lane == "ai" else self.encode(event)
         limit = MAX_AI_EVENT_BYTES if lane == "ai" else MAX_EVENT_BYTES

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, context, encode, steps
 from phtrack.errors import failure
-from phtrack.errors.boundary import CRASH, MANUAL, Boundary, overridden
+from phtrack.errors.boundary import CRASH, LOGGING, MANUAL, Boundary, overridden
 from phtrack.errors.caught import Caught, NotAnException, catch
 from phtrack.errors.grouping import usable
 from phtrack.errors.pending import Draft, PendingException, add_properties, splice
@@ -191,6 +191,8 @@ class Errors:
             held=held,
             task=task,
             awaited_by=awaiting_chain() if task is not None else [],
+            # A log record's text and extras were written for a log.
+            scrub_properties=self._options.scrub_events or boundary.source == LOGGING.source,
         )
 
     def _snapshot(self, caught: Caught, scope: context.Scope | None, hide: Scrubber) -> snapshot.Snapshot:
@@ -277,6 +279,7 @@ class Errors:
                 before.boundary = boundary
             if _says_more(report.snapshot, before.snapshot):
                 before.snapshot = report.snapshot
+            before.scrub_properties = before.scrub_properties or report.scrub_properties
             if before.fingerprint is None:
                 before.fingerprint = report.fingerprint
             if len(report.steps) > len(before.steps) and before.steps:
@@ -287,16 +290,38 @@ class Errors:
         if not pending.enrich(change):
             earlier.pending = None
 
+    def scrubbed(
+        self, properties: dict[str, Any], hide: Scrubber | None = None, found: list[str] | None = None
+    ) -> dict[str, Any]:
+        """
+        The *properties* of an event, plain data, without secrets.
+
+        Args:
+            hide: By which rules; by those of the options if not told.
+            found: Gets the rules that hid something.
+        """
+        hide = hide or self._scrubber
+        return {
+            # A flag's key says nothing of its value, which is the name of a variant.
+            key: value if key.startswith("$feature/") else hide.value(value, found, name=key)
+            for key, value in properties.items()
+        }
+
     # --- behind the door -------------------------------------------------------------------------------------------
 
     def _finish(self, draft: Draft) -> bytes | None:
         """The bytes of a draft: rendered, scrubbed, shrunk to fit; None if it can't be made to fit (counted)."""
+        found: list[str] = []
+        if draft.report.scrub_properties:
+            event = encode.loads(draft.event)
+            properties = self.scrubbed(event.pop("properties"), draft.report.scrubber, found)
+            draft.event = encode.dumps({**event, "properties": properties})
         room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
         if room < 20_000:
             draft.event = _without_large_properties(draft.event)
             room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
         try:
-            rendered = render(draft.report, room, ask=self._ask)
+            rendered = render(draft.report, room, ask=self._ask, found=found)
         except Exception as error:
             _guard.swallowed("rendering an exception", error)
             rendered = bare(draft.report)

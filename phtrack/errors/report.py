@@ -20,7 +20,7 @@ from phtrack.frames.render import FULL, Detail, FrameRenderer
 from phtrack.frames.snapshot import inward_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from phtrack.errors.boundary import Boundary
     from phtrack.errors.throttle import Held
@@ -57,6 +57,8 @@ class Report:
     """Name of the asyncio task."""
     awaited_by: list[Waiting] = field(default_factory=list)
     """The tasks that wait for it, the nearest first."""
+    scrub_properties: bool = False
+    """True if the event's other properties are scrubbed as well."""
     merged: list[dict[str, Any]] = field(default_factory=list)
     """Later sightings of the same failure: boundary source and exception type, and how many of these if several."""
 
@@ -101,14 +103,21 @@ class Rendered:
         """Rules that hid something."""
 
 
-def render(report: Report, room: int, *, ask: Callable[[dict[str, Any]], Any] | None = None) -> Rendered:
+def render(
+    report: Report,
+    room: int,
+    *,
+    ask: Callable[[dict[str, Any]], Any] | None = None,
+    found: Iterable[str] = (),
+) -> Rendered:
     """
     Everything `$exception...` of the event, in at most *room* bytes if that can be done at all.
 
     Args:
         ask: The application's own fingerprint function; gets the event's exception properties as a dict.
+        found: Rules that have hidden something in the event before.
     """
-    found: list[str] = []
+    found = list(found)
     for picture in report.snapshot.pictures:
         for level in picture.levels:
             if level.in_app is None:

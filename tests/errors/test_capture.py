@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+import logging
 import sys
 import traceback
 from typing import Any
 
 import pytest
 
+import phtrack
 from tests.errors.conftest import Make, Recorder
 
 
@@ -324,7 +327,6 @@ def test_typed_overrides(recorder: Recorder) -> None:
 
 def test_fingerprints_can_be_chosen(make: Make) -> None:
     """Argument, property, context, class, and the option's function, in this order; a list is one key."""
-    import phtrack
 
     class Odd(Exception):
         __fingerprint__ = "from-class"
@@ -408,8 +410,6 @@ def test_grouping_can_be_left_to_the_server(make: Make) -> None:
 
 def test_values_can_be_turned_off(make: Make) -> None:
     """By option for all, by context for a part."""
-    import phtrack
-
     assert "code_variables" not in str(make(capture_exception_code_variables=False).capture(raised(ValueError())))
     recorder = make()
     with phtrack.new_context():
@@ -511,7 +511,6 @@ PASSWORD = "hunter2-" + "s3cret"
 
 def test_secrets_leave_through_no_channel(recorder: Recorder) -> None:
     """Values, messages, source, statements, steps and notes are scrubbed, and the event says by which rules."""
-    import phtrack
 
     def connect(password: str) -> None:
         token = "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc"
@@ -529,6 +528,44 @@ def test_secrets_leave_through_no_channel(recorder: Recorder) -> None:
     assert {"name:password", "url_credentials"} <= set(properties["phtrack"]["scrubbed"]), (
         "the rule that hid part of a step, too"
     )
+
+
+def test_a_log_record_brings_no_secret_along(recorder: Recorder) -> None:
+    """Its text and its extras are scrubbed, whatever the options."""
+    log = logging.getLogger("test.secrets")
+    handler = phtrack.PosthogLoggingHandler(client=recorder.client)
+    log.addHandler(handler)
+    try:
+        raise ValueError("x")
+    except ValueError:
+        log.exception("no login, password=%s", PASSWORD, extra={"api_token": PASSWORD, "attempt": 3})
+    finally:
+        log.removeHandler(handler)
+    properties = recorder.one()
+    assert PASSWORD not in str(properties)
+    assert properties["$log_message"].startswith("no login, password=$$")
+    assert properties["attempt"] == 3
+    assert "name:password" in properties["phtrack"]["scrubbed"]
+
+
+@pytest.mark.parametrize("hooks", [None, lambda event: event], ids=["behind the door", "on the caller's thread"])
+def test_properties_are_scrubbed_when_asked(make: Make, hooks: Any) -> None:
+    """Of all events, with the tags; not without being asked, since the caller wrote them on purpose."""
+    given = {"password": PASSWORD, "cart": [{"note": f"token={PASSWORD}"}], "$feature/token-login": "control", "n": 1}
+    for asked in (True, False):
+        recorder = make(scrub_events=asked, before_send=hooks)
+        with recorder.client.new_context():
+            phtrack.tag("db_url", f"postgres://ann:{PASSWORD}@db/x")
+            exception = recorder.capture(raised(ValueError("x")), properties=given)
+            recorder.client.capture("paid", distinct_id="ann", properties={**given, "when": datetime.date(2026, 3, 1)})
+            recorder.client.set(distinct_id="ann", properties={"password": PASSWORD})
+        paid, person = recorder.events()[-2:]
+        for found in (exception, paid, person):
+            assert (PASSWORD in str(found)) is not asked
+        for properties in (exception, paid["properties"]):
+            assert (properties["n"], properties["$feature/token-login"]) == (1, "control")
+        assert paid["properties"]["when"] == "2026-03-01"
+        assert ("name:password" in exception["phtrack"].get("scrubbed", ())) is asked
 
 
 def test_a_secret_in_a_literal_over_several_lines_is_hidden(recorder: Recorder, tmp_path: Any) -> None:
