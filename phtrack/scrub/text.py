@@ -171,10 +171,11 @@ def _is_nothing(value: str, masks: NameRule) -> bool:
 
 
 def _start_of_name(text: str, start: int, floor: int) -> int:
-    floor = max(floor, start - 64)
+    floor, stem = max(floor, start - 64), start
     while start > floor and (text[start - 1].isalnum() or text[start - 1] in "_-$."):
         start -= 1
-    return start
+    # The letter of an escape is no part of the name: in the repr of a request "Cookie" stands behind `\r\n`.
+    return start + 1 if start < stem and text[start] in "nrt" and text[start - 1 : start] == "\\" else start
 
 
 def _rule_of(text: str, start: int, end: int, separator: re.Match[str], masks: NameRule) -> str | None:

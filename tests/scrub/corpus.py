@@ -233,6 +233,8 @@ for _template, _kept in (
     ("authorization: §", ("authorization:",)),
     ("> Cookie: sessionid=§; theme=dark\n> Accept: */*", ("Accept: */*",)),
     ("Set-Cookie: sid=§; Path=/; HttpOnly", ("Set-Cookie",)),
+    ("b'GET / HTTP/1.1\\r\\nCookie: sid=§; theme=dark\\r\\nAccept: */*\\r\\n'", ("HTTP/1.1", "Accept: */*")),
+    ("b'GET / HTTP/1.1\\r\\nX-Api-Key: §\\r\\n'", ("HTTP/1.1",)),
     ("X-Api-Key: §", ("X-Api-Key",)),
     ("curl -H 'Authorization: Bearer §x12345' https://api.example.com", ("https://api.example.com",)),
     ("sent Bearer §x123456 to the api", ("sent Bearer", "to the api")),
