@@ -15,7 +15,7 @@ from operator import add, floordiv, mod, mul, neg, not_, pos, sub, truediv
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phtrack.frames.values.node import MISSING
-from phtrack.frames.values.static import attribute, is_scalar, item
+from phtrack.frames.values.static import Looked, attribute, is_scalar, item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -273,6 +273,7 @@ def evaluate(
         locals_: `dict.get` of the frame's names; *globals_* and *builtins_* likewise.
     """
     values: list[Any] = []
+    looked: Looked = {}
     for code, first, second, operate in steps:
         try:
             if code == LOCAL:
@@ -283,7 +284,7 @@ def evaluate(
                     value = attribute(value, second)
             elif code == ITEM:
                 value, key = values[first], values[second]
-                value = item(value, key) if value is not MISSING and key is not MISSING else MISSING
+                value = item(value, key, looked) if value is not MISSING and key is not MISSING else MISSING
             elif code == CONSTANT:
                 value = first
             elif code == GLOBAL:

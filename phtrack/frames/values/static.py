@@ -35,6 +35,10 @@ module_dict = _namespace_of_module.__get__
 
 MAX_SCANNED = 50_000
 """Keys of a dict looked at before one is looked up in it (some 30 ns each)."""
+LARGE = 1_000
+"""Keys from which on a dict is looked through but once for all lookups of a statement."""
+MAX_LARGE = 2
+"""Dicts of that size that are looked through for one statement."""
 _MAX_NAME = 200
 _GETATTRIBUTE = object.__dict__["__getattribute__"]
 _PURE_GETTERS = ("builtins", "collections", "datetime", "decimal")
@@ -171,11 +175,18 @@ def _class_attribute(cls: type, name: str) -> Any:
     return MISSING if lookup(type(found), "__get__") is not MISSING else found
 
 
-def item(container: Any, key: Any) -> Any:
+Looked = dict[tuple[int, int], bool]
+"""(id of a dict, id of a key's type) -> whether such a key may be looked up in it; as long as the dict is kept."""
+
+
+def item(container: Any, key: Any, looked: Looked | None = None) -> Any:
     """
     `container[key]` for builtin containers and subclasses that don't change what that means; else MISSING.
 
     Keys are exact scalars. A dict is searched only when comparing with its keys can't run anybody's code.
+
+    Args:
+        looked: What is known of large dicts from earlier lookups of the same statement.
     """
     cls = type(container)
     for base in _SEQUENCES:
@@ -187,13 +198,23 @@ def item(container: Any, key: Any) -> Any:
             except IndexError:
                 return MISSING
     if issubclass(cls, dict) and lookup(cls, "__getitem__") is _DICT_GETITEM:
+        if looked is not None and dict.__len__(container) >= LARGE:
+            return _item_of_large_dict(container, key, looked)
         return item_of_dict(container, key)
     return MISSING
+
+
+def _item_of_large_dict(mapping: dict[Any, Any], key: Any, looked: Looked) -> Any:
+    known = (id(mapping), id(type(key)))
+    if known not in looked:
+        looked[known] = len(looked) < MAX_LARGE and is_plain(mapping, key)
+    return dict.get(mapping, key, MISSING) if looked[known] else MISSING
 
 
 _SEQUENCES: tuple[Any, ...] = (list, tuple, str, bytes, bytearray)
 _DICT_GETITEM = dict.__dict__["__getitem__"]
 _SCALARS = (str, int, float, bool, type(None), bytes)
+_PLAIN_KEYS = frozenset(map(id, (*_SCALARS, tuple)))
 
 
 def is_scalar(value: Any) -> bool:
@@ -209,7 +230,7 @@ def is_plain(mapping: dict[Any, Any], key: Any) -> bool:
     try:
         if not any(map(is_not, map(type, dict.keys(mapping)), repeat(type(key)))):
             return True
-        return all(is_scalar(other) or type(other) is tuple for other in dict.keys(mapping))
+        return _PLAIN_KEYS.issuperset(map(id, map(type, dict.keys(mapping))))
     except RuntimeError:  # changed by another thread meanwhile
         return False
 

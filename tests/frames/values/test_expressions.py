@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pure_eval import CannotEval, Evaluator
 
+from phtrack.frames.values import static
 from phtrack.frames.values.expressions import Compiler, evaluate
 from phtrack.frames.values.node import MISSING
 
@@ -224,3 +225,26 @@ def test_a_default_dict_is_not_filled_by_looking() -> None:
     counts: defaultdict[str, int] = defaultdict(int)
     values_of("x['a']", {"x": counts})
     assert not counts
+
+
+def test_a_large_dict_is_looked_through_once_for_a_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of its entries the statement uses, and of however many such dicts: a fixed number of looks."""
+    looks: list[int] = []
+    is_plain = static.is_plain
+
+    def counted(mapping: Any, key: Any) -> bool:
+        looks.append(len(mapping))
+        return is_plain(mapping, key)
+
+    monkeypatch.setattr(static, "is_plain", counted)
+    large: dict[Any, Any] = {**{f"k{n}": n for n in range(5_000)}, 1: "one"}
+    names = {f"d{n}": dict(large) for n in range(5)}
+    compiler = Compiler(lambda name: True, lambda name: name)
+    for text in [f'd0["k{n}"]' for n in range(20)] + [f'd{n}["k1"]' for n in range(5)]:
+        compiler.add(ast.parse(text, mode="eval").body)
+    values = evaluate(compiler.steps, names.get, {}.get, {}.get)
+    shown = {text: values[one.step] for text, one in compiler.shown.items()}
+    assert [shown[f'd0["k{n}"]'] for n in range(20)] == list(range(20))
+    assert shown['d1["k1"]'] == 1
+    assert shown['d4["k1"]'] is MISSING
+    assert looks == [len(large)] * static.MAX_LARGE
