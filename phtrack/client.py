@@ -266,7 +266,9 @@ class Client(FlagCalls):
         if self._errors is None:
             from phtrack.errors import Errors
 
-            self._errors = Errors(self.options, pipeline=self._pipeline, tally=self.tally)
+            self._errors = Errors(
+                self.options, pipeline=self._pipeline, tally=self.tally, project=f"{self.api_key} {self.host}"
+            )
         return self._errors
 
     def _scrubbed(self, properties: dict[str, Any]) -> dict[str, Any]:

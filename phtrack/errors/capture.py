@@ -44,11 +44,16 @@ _ROOM = 1_000
 class Errors:
     """The exception side of one client."""
 
-    def __init__(self, options: Options, *, pipeline: Pipeline, tally: Tally) -> None:
+    def __init__(self, options: Options, *, pipeline: Pipeline, tally: Tally, project: str) -> None:
+        """
+        Args:
+            project: Where the events go; what was captured for another one is captured for this one too.
+        """
         self._options = options.errors
         self._value_options = options.values
         self._pipeline = pipeline
         self._tally = tally
+        self._marks = failure.name_of_marks(project)
         self._is_in_app = InApp(options.errors.project_root, options.errors.in_app_modules)
         self._throttle = Throttle(options.errors.exception_throttle)
         limit = options.errors
@@ -120,7 +125,7 @@ class Errors:
         exception, tb = caught.exception, caught.tb
         if not caught.made_up and failure.captured_by_posthog(exception):
             return None
-        earlier = failure.seen(exception, tb)
+        earlier = failure.seen(exception, tb, self._marks)
         if earlier is not None:
             self._again(earlier, caught, about, boundary)
             return None
@@ -149,11 +154,11 @@ class Errors:
             sealed = self._finish(draft)
             sent = None if sealed is None else self._pipeline.send(encode.loads(sealed), "errors")
             if caught is not None:
-                failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, None))
+                failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, None), self._marks)
             return sent
         pending = PendingException(uuid, draft, self._finish)
         if caught is not None:
-            failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, pending))
+            failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, pending), self._marks)
         return uuid if self._pipeline.put(pending, "errors") else None
 
     def _held_back(self, caught: Caught, boundary: Boundary) -> Held | bool:

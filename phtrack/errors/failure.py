@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import dis
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from phtrack.frames import chain
 
 if TYPE_CHECKING:
     from types import CodeType, TracebackType
 
-_MARK = "__phtrack_sighting__"
 _POSTHOG_MARK = "__posthog_exception_captured"
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _MAX_CHAIN = 50
@@ -61,41 +61,51 @@ class Sighting(str):
         return str, (str(self),)
 
 
+def name_of_marks(project: str) -> str:
+    """Under which attribute exceptions remember that they were captured for *project*: another one has its own events."""
+    return f"__phtrack_sighting_{crc32(project.encode('utf-8', 'replace')):08x}__"
+
+
 def _at(tb: TracebackType) -> tuple[int, int]:
     return (id(tb.tb_frame.f_code), tb.tb_lasti)
 
 
-def mark(exception: BaseException, sighting: Sighting) -> None:
-    """Let *exception* remember that it was captured; a group's members that were not captured before, too."""
-    dict.__setitem__(chain.instance_dict(exception), _MARK, sighting)
+def mark(exception: BaseException, sighting: Sighting, name: str) -> None:
+    """
+    Let *exception* remember that it was captured; a group's members that were not captured before, too.
+
+    Args:
+        name: As `name_of_marks` has it, here and below.
+    """
+    dict.__setitem__(chain.instance_dict(exception), name, sighting)
     for leaf in chain.leaves_of(exception):
         tb = chain.traceback_of(leaf)
-        if _own(leaf, tb) is None:
+        if _own(leaf, tb, name) is None:
             own = Sighting(str(sighting), tb, chain.tail_of(tb), sighting.pending)
-            dict.__setitem__(chain.instance_dict(leaf), _MARK, own)
+            dict.__setitem__(chain.instance_dict(leaf), name, own)
 
 
-def seen(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+def seen(exception: BaseException, tb: TracebackType | None, name: str) -> Sighting | None:
     """
     The earlier capture of this failure, of *exception* itself or of what it wraps; None for a new failure.
 
     For a group, that of one of its members, if all of them were captured.
     """
-    sighting = _own(exception, tb)
+    sighting = _own(exception, tb, name)
     if sighting is not None:
         return sighting
     if not chain.kind_of(type(exception)).is_group:
-        return _seen_inside(exception, tb)
+        return _seen_inside(exception, tb, name)
     for leaf in chain.leaves_of(exception):
         leaf_tb = chain.traceback_of(leaf)
-        found = _own(leaf, leaf_tb) or _seen_inside(leaf, leaf_tb)
+        found = _own(leaf, leaf_tb, name) or _seen_inside(leaf, leaf_tb, name)
         if found is None:
             return None
         sighting = sighting or found
     return sighting
 
 
-def _seen_inside(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+def _seen_inside(exception: BaseException, tb: TracebackType | None, name: str) -> Sighting | None:
     """The earlier capture of what *exception* wraps."""
     one, one_tb, is_late = exception, tb, False
     for _ in range(_MAX_CHAIN):
@@ -104,18 +114,18 @@ def _seen_inside(exception: BaseException, tb: TracebackType | None) -> Sighting
             return None
         is_late = is_late or not chain.raised_while(one, inner)
         one, one_tb = inner, chain.traceback_of(inner)
-        sighting = _own(one, one_tb)
+        sighting = _own(one, one_tb, name)
         if sighting is not None:
-            return _wrapped_late(sighting, exception, tb) if is_late else sighting
+            return _wrapped_late(sighting, exception, tb, name) if is_late else sighting
     return None
 
 
-def _wrapped_late(sighting: Sighting, exception: BaseException, tb: TracebackType | None) -> Sighting | None:
+def _wrapped_late(sighting: Sighting, exception: BaseException, tb: TracebackType | None, name: str) -> Sighting | None:
     """*sighting* for the first exception that was raised from it after its end; None for others."""
     if sighting.is_wrapped:
         return None
     sighting.is_wrapped = True
-    mark(exception, Sighting(str(sighting), tb, chain.tail_of(tb), sighting.pending))
+    mark(exception, Sighting(str(sighting), tb, chain.tail_of(tb), sighting.pending), name)
     return sighting
 
 
@@ -124,8 +134,8 @@ def captured_by_posthog(exception: BaseException) -> bool:
     return bool(dict.get(chain.instance_dict(exception), _POSTHOG_MARK) is True)
 
 
-def _own(exception: BaseException, tb: TracebackType | None) -> Sighting | None:
-    sighting = dict.get(chain.instance_dict(exception), _MARK)
+def _own(exception: BaseException, tb: TracebackType | None, name: str) -> Sighting | None:
+    sighting = dict.get(chain.instance_dict(exception), name)
     if type(sighting) is not Sighting:
         return None
     return sighting if _same_raise(sighting, tb) else None

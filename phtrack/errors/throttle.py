@@ -8,7 +8,7 @@ for automatic captures (exceptions.md §6), off by default.
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import RLock
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Throttle:
         self._on = setting is not False
         self._rate = (PER_MINUTE if setting is True else float(setting)) / 60.0
         self._clock = clock
-        self._lock = allocate_lock()
+        self._lock = RLock()  # a signal handler may capture while its thread does
         self._sites: dict[Any, _Site] = {}
 
     def passes(self, key: Any, *holds: object) -> Held | bool:
@@ -103,7 +103,7 @@ class Throttle:
 
     def reset_after_fork(self) -> None:
         """A child counts for itself."""
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._sites = {}
 
 
@@ -115,7 +115,7 @@ class Buckets:
         self._refill = refill
         self._interval = interval
         self._clock = clock
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def passes(self, name: str) -> bool:
@@ -135,5 +135,5 @@ class Buckets:
 
     def reset_after_fork(self) -> None:
         """A child has its own buckets."""
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._buckets = {}

@@ -17,7 +17,7 @@ import pytest
 
 import phtrack
 from phtrack.errors.throttle import BURST, Buckets, Held, Throttle
-from phtrack.testing import RecordingTransport
+from phtrack.testing import FakeClock, RecordingTransport
 from tests.errors.conftest import Make, Recorder
 
 
@@ -312,6 +312,27 @@ def test_later_sightings_are_told_within_bounds(recorder: Recorder) -> None:
         for _ in range(1001):
             recorder.client.capture_exception(error)
     assert recorder.one()["phtrack"]["merged"] == [{"type": "ValueError", "source": "manual", "count": 1000}]
+
+
+def test_every_project_gets_the_failure(recorder: Recorder) -> None:
+    """Two clients for two projects each report it once, whatever became of it at the other."""
+    transport = RecordingTransport()
+    other = phtrack.Posthog("phc_other", transport=transport, clock=FakeClock())
+    try:
+        try:
+            raise ValueError("x")
+        except ValueError as error:
+            for client in (recorder.client, other, recorder.client, other):
+                client.capture_exception(error, properties={"of": client.api_key})
+            raise RuntimeError("wrapped") from error
+    except RuntimeError as error:
+        other.capture_exception(error)
+    other.shutdown()
+    properties = transport.events[0]["properties"]
+    assert len(transport.events) == 1
+    assert (properties["of"], properties["$exception_type"]) == ("phc_other", "RuntimeError")
+    properties = recorder.one()
+    assert (properties["of"], properties["$exception_type"]) == ("phc_test", "ValueError")
 
 
 def test_an_event_that_left_is_not_repeated(recorder: Recorder) -> None:
