@@ -313,11 +313,12 @@ def _about_the_event(
     if report.merged:
         why["merged"] = report.merged
     if report.task:
-        why["task"] = report.task
+        why["task"] = report.scrubber.text(report.task, found)  # named by the application, after an address for example
     if report.awaited_by:
         renderer = FrameRenderer(report.is_in_app, report.scrubber)
         why["awaited_by"] = [
-            {"task": one.task, "frames": [renderer.place(site) for site in one.sites]} for one in report.awaited_by
+            {"task": report.scrubber.text(one.task, found), "frames": [renderer.place(site) for site in one.sites]}
+            for one in report.awaited_by
         ]
     if given_up:
         why["given_up"] = given_up

@@ -67,3 +67,20 @@ def test_outside_of_tasks_nothing_is_said(recorder: Recorder) -> None:
     except ValueError as error:
         about = recorder.capture(error)["phtrack"]
     assert "task" not in about and "awaited_by" not in about
+
+
+def test_a_secret_in_a_tasks_name_is_hidden(recorder: Recorder) -> None:
+    """Tasks are named after what they work on."""
+
+    async def main() -> None:
+        page = asyncio.create_task(fetch(recorder), name="get https://h/?token=hunter2-fetch")
+        await asyncio.gather(page, asyncio.sleep(0.01))
+
+    async def named() -> None:
+        await asyncio.create_task(main(), name="sync redis://:hunter2-main@h:6379/0")
+
+    asyncio.run(named())
+    properties = recorder.one()
+    assert "hunter2" not in str([properties["phtrack"]["task"], waiting(properties)])
+    assert properties["phtrack"]["task"].startswith("get https://h/?token=")
+    assert {"name:token", "url_credentials"} <= set(properties["phtrack"]["scrubbed"])
