@@ -9,6 +9,7 @@ happens here as well.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, context, encode, steps
@@ -157,9 +158,12 @@ class Errors:
                 failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, None), self._marks)
             return sent
         pending = PendingException(uuid, draft, self._finish)
+        if not self._pipeline.put(pending, "errors"):
+            return None  # and unmarked: there may be room when the failure is seen again
         if caught is not None:
-            failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, pending), self._marks)
-        return uuid if self._pipeline.put(pending, "errors") else None
+            sighting = failure.Sighting(uuid, caught.tb, caught.tail, weakref.ref(pending))
+            failure.mark(caught.exception, sighting, self._marks)
+        return uuid
 
     def _held_back(self, caught: Caught, boundary: Boundary) -> Held | bool:
         kind = type(caught.exception)
@@ -269,7 +273,7 @@ class Errors:
         """Another sighting of a captured failure: what it adds is kept while the event still waits, else it is counted."""
         boundary = overridden(boundary, about)
         self._tally.add("merged")
-        pending = earlier.pending
+        pending = earlier.pending() if earlier.pending is not None else None
         if pending is None:
             return
         report = self._report(caught, boundary, about.pop("fingerprint", None), None)

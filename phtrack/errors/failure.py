@@ -21,6 +21,7 @@ from zlib import crc32
 from phtrack.frames import chain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, TracebackType
 
 _POSTHOG_MARK = "__posthog_exception_captured"
@@ -45,8 +46,8 @@ class Sighting(str):
     """The address of the outermost entry."""
     is_wrapped: bool
     """True once something was raised from the exception when it was no longer being handled."""
-    pending: Any
-    """The event while it can still be enriched, or None."""
+    pending: Callable[[], Any] | None
+    """A weak reference to the event, which can be enriched while it waits, or None: kept exceptions keep no events."""
     tail: TracebackType | None
 
     def __new__(cls, uuid: str, tb: TracebackType | None, tail: TracebackType | None, pending: Any) -> Sighting:

@@ -38,7 +38,7 @@ class Draft:
 class PendingException(Envelope):
     """The envelope of an exception, rendered when its bytes are asked for."""
 
-    __slots__ = ("_draft", "_finish", "_lock")
+    __slots__ = ("__weakref__", "_draft", "_finish", "_lock")
 
     def __init__(self, uuid: str, draft: Draft, finish: Callable[[Draft], bytes | None]) -> None:
         """

@@ -10,6 +10,7 @@ import multiprocessing
 import pickle
 import sys
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
@@ -333,6 +334,36 @@ def test_every_project_gets_the_failure(recorder: Recorder) -> None:
     assert (properties["of"], properties["$exception_type"]) == ("phc_other", "RuntimeError")
     properties = recorder.one()
     assert (properties["of"], properties["$exception_type"]) == ("phc_test", "ValueError")
+
+
+def test_a_kept_exception_keeps_no_event(recorder: Recorder) -> None:
+    """Results of futures and lists of errors live long; the event's bytes go when it is delivered."""
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        recorder.client.capture_exception(error)
+        kept = error
+    (mark,) = vars(kept).values()
+    assert mark.pending() is not None
+    recorder.client.flush()
+    recorder.transport.clear()
+    deadline = time.monotonic() + 30
+    while mark.pending() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert mark.pending() is None
+
+
+def test_an_event_without_room_leaves_no_mark(make: Make) -> None:
+    """It was dropped and counted; when the failure is seen again there may be room."""
+    recorder = make(max_queue_size=1)
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        recorder.client.capture_exception(KeyError("first"))
+        assert recorder.client.capture_exception(error) is None
+        recorder.client.flush()
+        assert recorder.client.capture_exception(error) is not None
+    assert [event["properties"]["$exception_type"] for event in recorder.events()] == ["KeyError", "ValueError"]
 
 
 def test_an_event_that_left_is_not_repeated(recorder: Recorder) -> None:
