@@ -1,6 +1,7 @@
 """
 Errors where Django itself calls them errors: its `got_request_exception` signal, sent for views, middlewares and templates
-alike, and never for what becomes a 4xx or what a middleware answers; and receivers of `request_finished` that fail.
+alike, and never for what becomes a 4xx or what a middleware answers; and receivers of `request_finished` that fail. What
+Django logs of a response whose error was captured is no second event.
 
     report_for(middleware)        report_all(make) -> stop
 """
@@ -13,6 +14,7 @@ from weakref import ref
 
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
+from django.utils.log import request_logger
 
 import phtrack
 from phtrack import _guard
@@ -23,6 +25,7 @@ from ._django_visit import KEY, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from logging import LogRecord
 
     from ._django_middleware import PosthogContextMiddleware
 
@@ -52,12 +55,22 @@ def report_all(make: Callable[[], PosthogContextMiddleware]) -> Callable[[], Non
         stop_watching()
         if _alive() is None:
             got_request_exception.disconnect(dispatch_uid=_UID)
+            request_logger.removeFilter(_mark_known)
 
     return stop
 
 
 def _listen() -> None:
     got_request_exception.connect(_on_error, dispatch_uid=_UID, weak=False)
+    request_logger.addFilter(_mark_known)
+
+
+def _mark_known(record: LogRecord) -> bool:
+    """A filter that lets all pass: "Internal Server Error" without an exception is said of every 5xx, DRF's answers too."""
+    visit = getattr(getattr(record, "request", None), KEY, None)
+    if isinstance(visit, Visit) and visit.captured and not record.exc_info:
+        phtrack.PosthogLoggingHandler.ignore(record)
+    return True
 
 
 def _alive() -> PosthogContextMiddleware | None:

@@ -45,7 +45,7 @@ KEY = "_phtrack"
 class Visit:
     """One request, from the middleware to the end of its body. Hangs on the request, and so must not hold it."""
 
-    __slots__ = ("asked", "carried", "header_id", "middleware", "session_id", "user")
+    __slots__ = ("asked", "captured", "carried", "header_id", "middleware", "session_id", "user")
 
     def __init__(self, middleware: PosthogContextMiddleware, request: HttpRequest) -> None:
         self.middleware = middleware
@@ -53,6 +53,8 @@ class Visit:
         """The request's context, for what happens outside of the middleware."""
         self.user: User = (None, None)
         self.asked = False
+        self.captured = False
+        """True once an error of this request was captured."""
         wanted = middleware.options.capture_tracing_headers
         self.header_id, self.session_id = _http.tracing_ids(header_of(request)) if wanted else (None, None)
 
@@ -102,6 +104,7 @@ class Visit:
             if self.middleware.options.capture_body:
                 note_body(request)
             what: Any = error if traceback is None else (type(error), error, traceback)
+            self.captured = True
             _http.capture(what, self.middleware.options, source=SOURCE, status=status, route=route_of(request))
 
     def watch(self, request: HttpRequest, response: Any) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import phtrack
@@ -52,10 +53,12 @@ _DISCONNECTS = frozenset(
 class Exchange:
     """What is known of one request while it runs, and the way of its errors."""
 
-    __slots__ = ("_body", "content_type", "error", "options", "route", "status")
+    __slots__ = ("_body", "content_type", "error", "find_route", "options", "route", "status")
 
     def __init__(self, options: HttpOptions) -> None:
         self.options = options
+        self.find_route: Callable[[], str | None] | None = None
+        """Knows the route as far as the framework has come; only while the request runs, since it holds the scope."""
         self.status: int | None = None
         """The status that went out, once the response has begun."""
         self.error: Exception | None = None
@@ -64,6 +67,10 @@ class Exchange:
         """The route's pattern, where the framework told it with the error."""
         self.content_type: bytes | None = None
         self._body: bytearray | None = None
+
+    def route_now(self) -> str | None:
+        """The route's pattern, where it is known by now."""
+        return self.route if self.route is not None or self.find_route is None else self.find_route()
 
     def listen(self, receive: Receive) -> Receive:
         """*receive* that remembers what the application reads of the body; what it doesn't read is never asked for."""
@@ -133,7 +140,9 @@ class PosthogASGIMiddleware:
         exchange = Exchange(self.options)
         inside_ours = KEY in scope
         scope[KEY] = exchange
+        exchange.find_route = partial(self.route, scope)
         about = facts(scope)
+        about.route = exchange.route_now
         if self.options.capture_body:
             exchange.content_type = about.get_header("content-type")
             receive = exchange.listen(receive)
@@ -161,6 +170,8 @@ class PosthogASGIMiddleware:
                 with _guard.shield("capturing what left an ASGI application"):
                     self.escaped(error, scope, exchange)
                 raise
+            finally:
+                exchange.find_route = None
 
     def escaped(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what left the application."""

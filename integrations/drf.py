@@ -23,7 +23,7 @@ from phtrack import _guard
 
 from . import _http
 from ._django_request import route_of
-from ._django_visit import options_of, passes_filter
+from ._django_visit import KEY, Visit, options_of, passes_filter
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -80,6 +80,9 @@ def create_exception_handler(
         options = options_of(request, client=asked, **changes) if asked else options_of(request, **changes)
         if not _http.captures(options):
             return
+        visit = getattr(request, KEY, None)
+        if isinstance(visit, Visit):
+            visit.captured = True
         _http.capture(exc, options, source=SOURCE, handled=True, status=status, route=route_of(request))
 
     handle.__phtrack__ = True  # type: ignore[attr-defined]

@@ -13,9 +13,11 @@ and no events. Rules: wire contract, context-and-headers.md §6.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, got_request_exception, has_request_context, request, request_started
+import click
+from flask import Flask, appcontext_pushed, got_request_exception, has_request_context, request, request_started
 from flask.cli import ScriptInfo
 from flask.globals import request_ctx
 
@@ -29,6 +31,7 @@ from .wsgi import KEY, Exchange, Facts, PosthogWSGIMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from logging import LogRecord
 
     from flask import Request
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     Undo = Callable[[], None]
 
 SOURCE = "flask.got_request_exception"
+_SERVER_LOG = getLogger("werkzeug")
 
 
 class PosthogFlaskIntegration:
@@ -121,6 +125,16 @@ def install_auto() -> Undo:
     load_app = ScriptInfo.load_app
     undos: list[Undo] = []
 
+    def on_context(sender: Flask, **_: Any) -> None:
+        with _guard.shield("installing on a Flask command line"):
+            appcontext_pushed.disconnect(on_context)
+            if not _is_on(sender):
+                undos.append(put_on(sender))
+
+    if click.get_current_context(silent=True) is not None:
+        # `flask --app shop ...` is loading the application that has called us: the next thing it does with it.
+        appcontext_pushed.connect(on_context, weak=False)
+
     def load_watched(self: ScriptInfo) -> Flask:
         app = load_app(self)
         with _guard.shield("installing on a Flask command line"):
@@ -131,6 +145,7 @@ def install_auto() -> Undo:
     def undo() -> None:
         if ScriptInfo.load_app is load_watched:
             ScriptInfo.load_app = load_app  # type: ignore[method-assign]
+        appcontext_pushed.disconnect(on_context)
         while undos:
             undos.pop()()
         undo_requests()
@@ -166,6 +181,7 @@ def _install(app: Flask, automatic: bool, **options: Any) -> Undo:
         if app.extensions.get("phtrack") is not installed:
             return
         del app.extensions["phtrack"]
+        _SERVER_LOG.removeFilter(middleware.mark_told)
         request_started.disconnect(on_started, app)
         got_request_exception.disconnect(on_error, app)
         undo_commands()
@@ -175,6 +191,7 @@ def _install(app: Flask, automatic: bool, **options: Any) -> Undo:
             if before is not None:
                 app.wsgi_app = before  # type: ignore[method-assign]
 
+    _SERVER_LOG.addFilter(middleware.mark_told)
     request_started.connect(on_started, app, weak=False)
     got_request_exception.connect(on_error, app, weak=False)
     app.wsgi_app = middleware  # type: ignore[method-assign]
@@ -231,6 +248,12 @@ class _Watched(PosthogWSGIMiddleware):
         exchange = request.environ.get(KEY) or Exchange()
         if isinstance(error, Exception):
             self.capture(error, request.environ, exchange, status=500, source=SOURCE)
+
+    def mark_told(self, record: LogRecord) -> bool:
+        """A filter that lets all pass: Werkzeug's server logs, as text, what has left an application, which we have seen."""
+        if str(record.msg).startswith("Error on request:") and _http.captures(self.options):
+            phtrack.PosthogLoggingHandler.ignore(record)
+        return True
 
     def note_body(self, environ: dict[str, Any]) -> None:
         """Form fields or JSON, as far as the application has asked Flask for them."""

@@ -116,6 +116,10 @@ def install_auto() -> Callable[[], None]:
 class Around(PosthogASGIMiddleware):
     """An application's `asgi_app`, watched, and what listens to its signals."""
 
+    def route(self, scope: Scope) -> str | None:
+        """The rule of the request that Quart is at."""
+        return _route()
+
     def on_request_exception(self, sender: Any, exception: Exception, **_: Any) -> None:
         """An error that Quart answers with a 500, or with what the handler of last resort says."""
         exchange = request.scope.get(KEY) if has_request_context() else None

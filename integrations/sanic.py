@@ -1,12 +1,14 @@
 """
 Sanic: one event for what no exception handler of the application answers, for failed background tasks (`app.add_task`),
-websockets, response middleware, and starts and stops.
+websockets, response middleware, handlers that fail themselves, and starts and stops.
 
     install(app) -> undo            install_auto() -> undo, for every application
 
 The framework's own extension points: a request middleware opens the request's context, and signals tell of exceptions. Only
 of those of response middleware there is no signal: Sanic sends the response as if nothing had been, and writes the exception
 to its logger `sanic.error`, where a filter of ours looks on; an application that turns that logger off keeps them to itself.
+Nor is there one when an exception handler fails: Sanic answers 500, and of a coroutine says nothing anywhere, so that the
+method which calls the handlers is watched from the first time that one is about to answer.
 A handler of the application's own signals that fails in the background of a request is told to asyncio alone
 (`enable_exception_autocapture`).
 
@@ -17,11 +19,12 @@ installed before the application runs, as Sanic wants it for middleware and sign
 from __future__ import annotations
 
 from functools import wraps
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request, Sanic
 from sanic.exceptions import SanicException, ServerError
-from sanic.log import error_logger
+from sanic.log import error_logger, logger
 
 import phtrack
 from phtrack import _guard
@@ -30,9 +33,10 @@ from . import _http
 from ._http import HttpOptions, RequestFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from logging import LogRecord
 
+HANDLER_SOURCE = "sanic.exception_handler"
 _FIRST = 1_000_000
 """Priority of the middleware: Sanic runs the highest first, so that the application's own runs in the context."""
 
@@ -67,12 +71,15 @@ def install(
     app.add_signal(watch.on_exception, "http.lifecycle.exception")
     app.add_signal(watch.on_websocket_exception, "websocket.handler.exception")
     app.add_signal(watch.on_report, "server.exception.report")
-    error_logger.addFilter(watch)
+    for log in (error_logger, logger):
+        log.addFilter(watch)
 
     def undo() -> None:
         # Sanic keeps what a running application was given; from now on it does nothing.
         watch.active = False
-        error_logger.removeFilter(watch)
+        for log in (error_logger, logger):
+            log.removeFilter(watch)
+        watch.leave_handlers()
         for middleware in [one for one in app.request_middleware if getattr(one, "func", None) == watch.on_request]:
             app.request_middleware.remove(middleware)
         if getattr(app.ctx, "phtrack", None) is undo:
@@ -123,6 +130,10 @@ class _Watch:
         self._options = options
         self._filter = request_filter
         self._extra = extra_properties
+        self._handlers: Any = None
+        """The application's `ErrorHandler` that is watched, once it is."""
+        self._own_response: Any = None
+        """Its own `response`, if it is the instance's."""
 
     def on_request(self, request: Request) -> None:
         """Open the request's context, in the connection's task."""
@@ -148,6 +159,8 @@ class _Watch:
                 status = getattr(request.stream.response, "status", None) if started and request.stream else None
                 status = status or getattr(exception, "status_code", None) or 500
                 self._capture(exception, "sanic.http_lifecycle_exception", request, status)
+            elif not request.responded:
+                self._watch_handlers(request.app.error_handler)
 
     async def on_websocket_exception(self, request: Request | None = None, exception: Any = None, **_: Any) -> None:
         """Capture an error of a websocket's handler."""
@@ -169,14 +182,60 @@ class _Watch:
                 _http.capture(exception, self._options, source="sanic.server_exception_report", mechanism="task")
 
     def filter(self, record: LogRecord) -> bool:
-        """Look on what Sanic logs: capture an error of a response middleware. Answers as a filter that lets all pass."""
-        if self.active and record.funcName == "respond" and record.exc_info:
+        """
+        Look on what Sanic logs: capture an error of a response middleware, or of an exception handler that is a plain function.
+        That there will be no answer is said of an exception that a signal has told. Answers as a filter that lets all pass.
+        """
+        if self.active and record.funcName == "handle_exception" and not record.exc_info:
+            if self._options.capture_exceptions is not False:
+                phtrack.PosthogLoggingHandler.ignore(record)
+            return True
+        place = (record.module, record.funcName)
+        if self.active and record.exc_info and (place[1] == "respond" or place == ("error", "response")):
             with _guard.shield("capturing an exception of a response middleware"):
                 exception, request = record.exc_info[1], _current_request()
                 if isinstance(exception, Exception) and request is not None and request.app is self._app:
-                    status = getattr(request.stream and request.stream.response, "status", None)
-                    self._capture(exception, "sanic.response_middleware", request, status)
+                    if place[1] == "response":
+                        self._capture(exception, HANDLER_SOURCE, request, 500)
+                    else:
+                        status = getattr(request.stream and request.stream.response, "status", None)
+                        self._capture(exception, "sanic.response_middleware", request, status)
         return True
+
+    def _watch_handlers(self, handlers: Any) -> None:
+        if handlers is self._handlers:
+            return
+        self.leave_handlers()
+        self._own_response = vars(handlers).get("response")
+        respond = handlers.response
+
+        def response(request: Request, exception: Exception) -> Any:
+            __tracebackhide__ = True
+            answer = respond(request, exception)
+            return self._answered(request, answer) if isawaitable(answer) else answer
+
+        handlers.response = response
+        self._handlers = handlers
+
+    def leave_handlers(self) -> None:
+        """Take back what `_watch_handlers` did."""
+        if self._handlers is not None:
+            del self._handlers.response
+            if self._own_response is not None:
+                self._handlers.response = self._own_response
+            self._handlers = None
+
+    async def _answered(self, request: Request, answer: Awaitable[Any]) -> Any:
+        """What a handler that is a coroutine says; what it raises instead is captured."""
+        __tracebackhide__ = True
+        try:
+            return await answer
+        except Exception as error:
+            with _guard.shield("capturing an exception of an exception handler"):
+                status = getattr(error, "status_code", None) or 500 if isinstance(error, SanicException) else 500
+                if self.active and status >= 500:
+                    self._capture(error, HANDLER_SOURCE, request, status)
+            raise
 
     def _capture(self, exception: Exception, source: str, request: Any, status: int | None) -> None:
         if getattr(request.ctx, "phtrack", True):
@@ -222,6 +281,7 @@ def _facts(request: Request) -> RequestFacts:
         method=request.method,
         url=request.url,
         path=request.path,
+        route=_route(request),
         get_header=get_header,
         peer=request.conn_info.client if request.conn_info is not None else None,
     )

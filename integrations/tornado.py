@@ -7,7 +7,7 @@ they have left on the loop (`IOLoop.add_callback`, `spawn_callback`).
 Tornado has no place for others to listen, so that while one is installed three methods are watched: a handler's `_execute`,
 which is the whole of a request, the first step of what answers an error, and the loop's running of callbacks; and of a single
 handler `log_exception` where it is a websocket's, `data_received` where it reads its body in pieces. `HTTPError` and `Finish`
-are answers.
+are answers. What Tornado logs as errors besides, the line of a 5xx in its access log above all, is no event of its own.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
+from tornado.log import access_log, gen_log
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -34,6 +35,7 @@ from ._tornado_request import facts, note_body, route_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from logging import LogRecord
 
     Undo = Callable[[], None]
 
@@ -279,6 +281,9 @@ class _Patches:
                 (IOLoop, "_run_callback", self._around_callback),
             ):
                 self._undos.append(_replace(owner, name, make))
+            for logger in (access_log, gen_log):
+                logger.addFilter(_mark_told)
+                self._undos.append(partial(logger.removeFilter, _mark_told))
 
     def unneed(self) -> None:
         """One less; the last one puts Tornado's own methods back."""
@@ -315,6 +320,16 @@ class _Patches:
             return run(loop, callback if request is None else _Observed(callback, request))
 
         return _run_callback
+
+
+def _mark_told(record: LogRecord) -> bool:
+    """A filter that lets all pass: these lines, which have no exception, are of requests whose errors are captured here."""
+    request = _request.get()
+    if request is not None and not record.exc_info:
+        with _guard.shield("looking at what Tornado logs"):
+            if _http.captures(request.watch.options):
+                phtrack.PosthogLoggingHandler.ignore(record)
+    return True
 
 
 def _replace(owner: Any, name: str, make: Any) -> Undo:

@@ -41,6 +41,11 @@ class PosthogLoggingHandler(logging.Handler):
         super().__init__(level)
         self._client = client
 
+    @staticmethod
+    def ignore(record: logging.LogRecord) -> None:
+        """Say of *record*, in a filter, that it tells what is captured otherwise, or no error: no event is made of it."""
+        setattr(record, _SEEN, True)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Capture *record*. Never raises."""
         if _guard.is_quiet() or is_own_logger(record.name) or getattr(record, _SEEN, False):
@@ -49,7 +54,7 @@ class PosthogLoggingHandler(logging.Handler):
             client = self._client or context.default_client()
             if client is None or client.disabled or client.is_opted_out():
                 return
-            setattr(record, _SEEN, True)
+            self.ignore(record)
             properties = _properties(record)
             about = {"properties": properties, "level": level_word(record.levelno)}
             error = record.exc_info[1] if type(record.exc_info) is tuple and len(record.exc_info) == 3 else None

@@ -38,6 +38,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import socket
 import struct
@@ -362,6 +363,19 @@ class Watched:
         return found[0]
 
 
+@contextmanager
+def logged_to(watched: Watched) -> Iterator[None]:
+    """The logging handler on the root logger; uvicorn keeps its log to itself, as it does by default."""
+    handler, uvicorn = phtrack.PosthogLoggingHandler(client=watched.client), logging.getLogger("uvicorn")
+    logging.getLogger().addHandler(handler)
+    uvicorn.propagate = False
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        uvicorn.propagate = True
+
+
 def described(event: dict[str, Any]) -> dict[str, Any]:
     """What the boundary said of an exception: the part of its properties that the wire contract's table is about."""
     told = event["properties"]
@@ -458,6 +472,19 @@ class Requests(_Adapter):
         assert told["$request_path"] == path
         assert told["$current_url"] == f"{base}{path}"
         assert told["$ip"] == "127.0.0.1"
+
+    def test_an_error_that_is_logged_too_is_one_event(self, watched: Watched) -> None:
+        """With our handler on the root logger, what the framework and its server log of an error is no second event."""
+        with self.serving(watched) as base, logged_to(watched):
+            assert fetch(base, "/boom").status == 500
+        assert described(watched.the_exception()) == self.unhandled("/boom")
+
+    def test_the_route_is_known_in_the_handler(self, watched: Watched) -> None:
+        """It is on what a handler captures itself, too."""
+        with self.serving(watched) as base:
+            seen = fetch(base, "/whoami").json()["tags"]
+        known = self.routes.get("/boom")
+        assert seen.get("$request_route") == (None if known is None else known.replace("boom", "whoami"))
 
     def test_no_error_no_event(self, watched: Watched) -> None:
         """A request that works sends nothing."""
@@ -659,6 +686,12 @@ class Streams(_Adapter):
         assert about["status"] in (None, 200)
         assert event["distinct_id"] == "user-1"
         assert event["properties"]["chunk"] == 2
+
+    def test_an_error_in_a_streamed_body_that_is_logged_too(self, watched: Watched) -> None:
+        """That the response could not be finished, as some servers log, is no second event."""
+        with self.serving(watched) as base, logged_to(watched):
+            fetch(base, "/stream-boom")
+        assert described(watched.the_exception())["type"] == "Boom"
 
     def test_what_there_was_of_a_stream_is_the_same(self, watched: Watched) -> None:
         """Byte for byte, with phtrack and without, to the point where it fails."""

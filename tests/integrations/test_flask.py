@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from flask import Flask, Response, abort, got_request_exception, jsonify, request, session
+from flask import Flask, Response, abort, appcontext_pushed, got_request_exception, jsonify, request, session
 from flask.cli import AppGroup, FlaskGroup, ScriptInfo
 from phtrack.integrations import flask as integration
 from phtrack.integrations.flask import PosthogFlaskIntegration
@@ -370,3 +370,17 @@ class TestCommands:
             undo()
         assert described(watched.the_exception())["source"] == "click.command"
         assert "phtrack" not in app.extensions
+
+    def test_installed_by_the_application_as_it_loads(self, watched: Watched) -> None:
+        """`flask --app shop import-orders`: Flask is there first, and `phtrack.init` stands in the module that it loads."""
+        phtrack.default_client = watched.client
+        undos: list[Callable[[], None]] = []
+
+        def create_app() -> Flask:
+            undos.append(integration.install_auto())
+            return self.build(Code(watched.client))
+
+        CliRunner().invoke(FlaskGroup(create_app=create_app), ["import-orders", "7"])
+        undos[0]()
+        assert described(watched.the_exception())["source"] == "click.command"
+        assert not appcontext_pushed.receivers

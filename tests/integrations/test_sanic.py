@@ -39,6 +39,7 @@ from .behaviours import (
     Watched,
     described,
     fetch,
+    logged_to,
     serve_asgi,
 )
 
@@ -229,6 +230,39 @@ class TestSanic(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
             assert fetch(base, "/failing").status == 502
         about = described(watched.the_exception())
         assert (about["type"], about["status"], about["handled"]) == ("SanicException", 502, False)
+
+    @pytest.mark.parametrize("asynchronous", [True, False], ids=["coroutine", "function"])
+    def test_an_exception_handler_that_fails(self, watched: Watched, asynchronous: bool) -> None:
+        """Sanic answers 500 and, of a coroutine, tells nobody: one event, also if it raises what it was given again."""
+        app = self.build(Code(watched.client))
+
+        class Returned(Exception):
+            pass
+
+        @app.get("/returned")
+        async def returned(request: Request) -> Any:
+            raise Returned("parcel")
+
+        def fails(request: Request, error: Exception) -> Any:
+            raise error
+
+        async def afails(request: Request, error: Exception) -> Any:
+            raise error
+
+        app.exception(Returned)(afails if asynchronous else fails)
+        undo = self.install(app, client=watched.client)
+        with self.run(app) as base, logged_to(watched):
+            assert fetch(base, "/returned").status == 500
+        about = described(watched.the_exception())
+        assert about["type"].endswith("Returned")
+        assert (about["source"], about["handled"], about["status"], about["route"]) == (
+            "sanic.exception_handler",
+            False,
+            500,
+            "/returned",
+        )
+        undo()
+        assert "response" not in vars(app.error_handler)
 
     def test_requests_on_one_connection_never_mix(self, watched: Watched) -> None:
         """Requests that follow each other on a connection share nothing, although they run in one task."""

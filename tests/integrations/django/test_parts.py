@@ -19,7 +19,7 @@ from phtrack.integrations import django_commands, django_database, drf
 
 import phtrack
 
-from ..behaviours import Watched, described, fetch, serve_asgi, serve_wsgi
+from ..behaviours import Watched, described, fetch, logged_to, serve_asgi, serve_wsgi
 from .project import MIDDLEWARE, OURS, ProjectApp
 
 # --- Django REST framework -------------------------------------------------------------------------------------------
@@ -80,6 +80,13 @@ def test_an_error_that_rest_framework_answers(watched: Watched) -> None:
         "status": 503,
     }
     assert event["distinct_id"] == "u1"
+
+
+def test_an_error_that_rest_framework_answers_is_logged_too(watched: Watched) -> None:
+    """Django logs "Service Unavailable", without the exception: no second event."""
+    with serving_api(watched, **BY_SETTING) as base, logged_to(watched):
+        assert fetch(base, "/api/unavailable/7").status == 503
+    assert described(watched.the_exception())["source"] == "django_rest_framework.exception_handler"
 
 
 def test_an_error_that_rest_framework_leaves_to_django(watched: Watched) -> None:
