@@ -389,7 +389,10 @@ def _allowed(properties: Any, fingerprint: Any) -> tuple[dict[str, Any], Any]:
 
 def _first(*candidates: Any) -> Any:
     """The first that is a usable fingerprint."""
-    return next((found for one in candidates if one is not None and (found := usable(one)) is not None), None)
+    for one in candidates:
+        if one is not None and (found := usable(one)) is not None:
+            return found
+    return None
 
 
 def _own_fingerprint(exception: BaseException) -> Any:

@@ -50,8 +50,8 @@ class Kind:
         self.name = type_name(of)
         self.module = module_name(of)
         mro = _mro_of(of)
-        self.is_group = _is_among(mro, _Group) or _is_among(mro, _backport())
-        self.is_os_error = _is_among(mro, OSError)
+        self.is_group = any(group is not None and issubclass(of, group) for group in (_Group, _backport()))
+        self.is_os_error = issubclass(of, OSError)
         self.texts = {name: _in_classes(mro, name) for name in ("message", "detail")}
         """Class attributes that may hold an exception's text; None where there is none."""
         self.fingerprint = _in_classes(mro, "__fingerprint__")
@@ -79,11 +79,6 @@ def _in_classes(mro: tuple[type, ...], name: str) -> Any:
         if name in namespace:
             return namespace[name]
     return None
-
-
-def _is_among(mro: tuple[type, ...], kind: Any) -> bool:
-    """`kind in mro` without comparing: a metaclass may have its own idea of equality."""
-    return any(one is kind for one in mro)
 
 
 class Link:
@@ -211,8 +206,8 @@ def instance_dict(exception: BaseException) -> dict[str, Any]:
 
 
 def isinstance_static(value: object, kind: Any) -> bool:
-    """`isinstance` that asks neither `__class__` nor a metaclass."""
-    return kind is not None and _is_among(_mro_of(type(value)), kind)
+    """`isinstance` that doesn't ask for the `__class__`; no metaclass has a say where that of *kind* is `type`."""
+    return kind is not None and issubclass(type(value), kind)
 
 
 def _backport() -> Any:
