@@ -365,15 +365,21 @@ class Watched:
 
 @contextmanager
 def logged_to(watched: Watched) -> Iterator[None]:
-    """The logging handler on the root logger; uvicorn keeps its log to itself, as it does by default."""
+    """The logging handler on the root logger, and loggers as they are by default: uvicorn's keep what they say to themselves."""
     handler, uvicorn = phtrack.PosthogLoggingHandler(client=watched.client), logging.getLogger("uvicorn")
+    quiet = [logging.getLogger(name) for name in ("tornado", "sanic.root", "sanic.server")]
+    levels = [logger.level for logger in quiet]
     logging.getLogger().addHandler(handler)
     uvicorn.propagate = False
+    for logger in quiet:
+        logger.setLevel(logging.NOTSET)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
         uvicorn.propagate = True
+        for logger, level in zip(quiet, levels, strict=True):
+            logger.setLevel(level)
 
 
 def described(event: dict[str, Any]) -> dict[str, Any]:
