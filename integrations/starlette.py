@@ -226,20 +226,23 @@ def route_of(scope: Scope) -> str | None:
     path = scope.get("path")
     if not isinstance(pattern, str) or not isinstance(path, str):
         return None
-    at = _start_of(route, path)
+    mount = scope.get("root_path") or ""
+    at = _start_of(route, path, len(mount) if path.startswith(mount) else 0)
     if at is None:
         return pattern
-    names = {str(value): name for name, value in (scope.get("path_params") or {}).items() if type(value) in (str, int)}
+    own = getattr(route, "param_convertors", ())
+    given = (scope.get("path_params") or {}).items()
+    names = {str(value): name for name, value in given if name not in own and type(value) in (str, int)}
     prefix = (f"{{{names[part]}}}" if part in names else part for part in path[:at].split("/"))
     return "/".join(prefix) + pattern
 
 
-def _start_of(route: Any, path: str) -> int | None:
-    """Where in *path* the part begins that *route* matches; None if there is no such part."""
+def _start_of(route: Any, path: str, first: int = 0) -> int | None:
+    """Where in *path*, from *first* on, the part begins that *route* matches; None if there is no such part."""
     regex = getattr(route, "path_regex", None)
     if regex is None:
         return None
-    return next((at for at, sign in enumerate(path) if sign == "/" and regex.match(path[at:])), None)
+    return next((at for at in range(first, len(path)) if path[at] == "/" and regex.match(path[at:])), None)
 
 
 def _route_by_endpoint(scope: Scope) -> Any:

@@ -130,7 +130,7 @@ def application(code: Code, **more: Any) -> Starlette:
             Route("/background", background),
             Route("/teardown-boom", ok),
             WebSocketRoute("/rooms/{room}", talk),
-            Mount("/shops/{shop}", routes=[Route("/items/{number:int}", boom)]),
+            Mount("/shops/{shop}", routes=[Route("/items/{number:int}", boom), Route("/files/{name:path}", boom)]),
         ],
         middleware=[Middleware(Gate, code=code)],
         exception_handlers={Handled: conflict, Degraded: unavailable},
@@ -157,11 +157,29 @@ class TestStarlette(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardow
     def run(self, app: Any) -> AbstractContextManager[str]:
         return serve_asgi(app)
 
-    def test_the_route_has_what_it_is_mounted_under(self, watched: Watched) -> None:
-        """Mount prefix and parameters are part of the route."""
+    @pytest.mark.parametrize(
+        ("path", "route"),
+        [
+            ("/shops/berlin/items/7", "/shops/{shop}/items/{number}"),
+            ("/shops/7/items/7", "/shops/{shop}/items/{number}"),
+            ("/shops/berlin/files/shops", "/shops/{shop}/files/{name}"),
+            ("/shops/berlin/files/files/shops/berlin", "/shops/{shop}/files/{name}"),
+        ],
+    )
+    def test_the_route_has_what_it_is_mounted_under(self, watched: Watched, path: str, route: str) -> None:
+        """Mount prefix and parameters are part of the route, whatever the values of parameters are."""
         with self.serving(watched) as base:
-            fetch(base, "/shops/berlin/items/7")
-        assert described(watched.the_exception())["route"] == "/shops/{shop}/items/{number}"
+            fetch(base, path)
+        assert described(watched.the_exception())["route"] == route
+
+    def test_a_route_that_takes_all_of_its_mount(self, watched: Watched) -> None:
+        """`/{path:path}` matches what it is mounted under, too, but is not told without it."""
+        app = self.build(code := Code(watched.client))
+        app.mount("/pages", Starlette(routes=[Route("/{path:path}", lambda request: code.boom())]))
+        self.install(app, client=watched.client)
+        with self.run(app) as base:
+            fetch(base, "/pages/a/b")
+        assert described(watched.the_exception())["route"] == "/pages/{path}"
 
     def test_websockets(self, watched: Watched) -> None:
         """A websocket has the request's context, and its unhandled error is one event without method and status."""
