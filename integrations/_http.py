@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import phtrack
 from phtrack import _guard
-from phtrack.contexts import carry, current_tags, identify_context, set_context_session, set_tags, tag_all
+from phtrack.contexts import (
+    carry,
+    current_tags,
+    get_context_distinct_id,
+    get_context_session_id,
+    identify_context,
+    set_context_session,
+    set_tags,
+    tag_all,
+)
 
 if TYPE_CHECKING:
     from phtrack import Client
@@ -262,13 +271,16 @@ class _RequestTags(Mapping[str, Any]):
         return self._about is not None and callable(self._about[1].route)
 
     def read(self) -> dict[str, Any]:
-        """All tags, as a dict."""
+        """All tags, as a dict. What can't be read is left out: an event that asks is not lost for it."""
         about = self._about
         if about is not None:
             before, facts, options, extra = about
-            tags = {**before, **facts.tags(options)}
+            tags = dict(before)
+            with _guard.shield("reading a request"):
+                tags.update(facts.tags(options))
             if extra:
-                tags.update((name, value) for name, value in extra.items() if value is not None)
+                with _guard.shield("reading a request's extra properties"):
+                    tags.update((name, value) for name, value in extra.items() if value is not None)
             self._tags = tags
             self._about = None
         return self._tags
@@ -288,6 +300,15 @@ def forget_request() -> None:
     identify_context(None)
     set_context_session(None)
     set_tags({})
+
+
+def forget_tracing_ids(get_header: GetHeader) -> None:
+    """Take the ids of tracing headers out of the current context again: the application wants none read."""
+    header_id, session_id = tracing_ids(get_header)
+    if header_id is not None and get_context_distinct_id() == header_id:
+        identify_context(None)
+    if session_id is not None and get_context_session_id() == session_id:
+        set_context_session(None)
 
 
 def tell_route(route: Any) -> None:

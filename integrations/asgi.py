@@ -53,7 +53,7 @@ _DISCONNECTS = frozenset(
 class Exchange:
     """What is known of one request while it runs, and the way of its errors."""
 
-    __slots__ = ("_body", "content_type", "error", "find_route", "options", "route", "status")
+    __slots__ = ("_body", "content_type", "error", "find_route", "off", "options", "route", "status")
 
     def __init__(self, options: HttpOptions) -> None:
         self.options = options
@@ -66,6 +66,8 @@ class Exchange:
         self.route: str | None = None
         """The route's pattern, where the framework told it with the error."""
         self.content_type: bytes | None = None
+        self.off = False
+        """True if middleware further in says that nothing of this request is captured."""
         self._body: bytearray | None = None
 
     def route_now(self) -> str | None:
@@ -86,6 +88,8 @@ class Exchange:
 
     def capture(self, error: BaseException, **about: Any) -> None:
         """Capture *error* of this request; *about* as in `_http.capture`."""
+        if self.off:
+            return
         if self._body:
             _http.note_raw_body(bytes(self._body), self.content_type)
             self._body = None
@@ -133,16 +137,25 @@ class PosthogASGIMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with the request's context around it."""
         __tracebackhide__ = True
-        if scope["type"] not in ("http", "websocket") or not await self._wanted(scope):
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        outer: Exchange | None = scope.get(KEY)
+        if not await self._wanted(scope):
+            if outer is not None:
+                outer.off = True
+                _http.forget_request()
             await self.app(scope, receive, send)
             return
         extra = None if self._extra is None else await _answer("extra_properties", self._extra, scope)
         exchange = Exchange(self.options)
-        inside_ours = KEY in scope
+        inside_ours = outer is not None
         scope[KEY] = exchange
         exchange.find_route = partial(self.route, scope)
         about = facts(scope)
         about.route = exchange.route_now
+        if outer is not None:
+            self._overrule(outer, about)
         if self.options.capture_body:
             exchange.content_type = about.get_header("content-type")
             receive = exchange.listen(receive)
@@ -172,6 +185,13 @@ class PosthogASGIMiddleware:
                 raise
             finally:
                 exchange.find_route = None
+
+    def _overrule(self, outer: Exchange, about: RequestFacts) -> None:
+        """What is put in by hand has the last word over what stands around it, which may have been put in by `install_auto`."""
+        if self.options.capture_exceptions is False:
+            outer.off = True
+        if not self.options.capture_tracing_headers and outer.options.capture_tracing_headers:
+            _http.forget_tracing_ids(about.get_header)
 
     def escaped(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture what left the application."""

@@ -124,11 +124,20 @@ class PosthogWSGIMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Run the application with the request's context around it."""
         __tracebackhide__ = True
-        if not self.active or not self._wanted(environ):
+        outer: Exchange | None = environ.get(KEY)
+        if not self.active:
+            return self.app(environ, start_response)
+        if not self._wanted(environ):
+            if outer is not None:
+                outer.off = True
+                _http.forget_request()
             return self.app(environ, start_response)
         exchange = Exchange()
+        if outer is not None:
+            self._overrule(outer, environ)
+            exchange.off = outer.off  # a framework that is inside captures by what it finds here
         # Middleware inside of middleware: one request has one context, so that what is set inside is seen outside.
-        inside = _Inside(self, environ, exchange, None if KEY in environ else self._context(environ, exchange))
+        inside = _Inside(self, environ, exchange, None if outer is not None else self._context(environ, exchange))
 
         def start(status: str, headers: Any, *exc_info: Any, **named: Any) -> Any:
             exchange.status_line = status
@@ -143,6 +152,13 @@ class PosthogWSGIMiddleware:
 
     def _wanted(self, environ: Environ) -> bool:
         return self._filter is None or _http.answer_of("request_filter", self._filter, environ) is not False
+
+    def _overrule(self, outer: Exchange, environ: Environ) -> None:
+        """What is put in by hand has the last word over what stands around it, which may have been put in by itself."""
+        if self.options.capture_exceptions is False:
+            outer.off = True
+        if not self.options.capture_tracing_headers:
+            _http.forget_tracing_ids(Facts(environ, self.options).get_header)
 
     def _context(self, environ: Environ, exchange: Exchange) -> carry:
         extra = None if self._extra is None else _http.answer_of("extra_properties", self._extra, environ)

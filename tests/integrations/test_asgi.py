@@ -13,9 +13,11 @@ import pytest
 from phtrack.integrations.asgi import PosthogASGIMiddleware, facts
 
 import phtrack
+from phtrack import _guard
 
 from .behaviours import (
     Backgrounds,
+    Boom,
     Code,
     Degraded,
     Departures,
@@ -175,6 +177,25 @@ class TestASGI(Requests, Streams, Backgrounds, Middlewares, Teardowns, Departure
             assert fetch(base, "/ok").body == b"fine"
             fetch(base, "/boom")
         assert described(watched.the_exception())["type"] == "Boom"
+
+    def test_a_request_that_can_not_be_read(self, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A scope that breaks the rules, and properties that fail when they are looked at, cost no event."""
+        monkeypatch.setattr(_guard, "STRICT", False)
+
+        class Failing(dict[str, Any]):
+            def items(self) -> Any:
+                raise RuntimeError("items")
+
+        async def boom(scope: Any, receive: Any, send: Any) -> None:
+            Code(watched.client).boom()
+
+        app: Any = PosthogASGIMiddleware(
+            boom, client=watched.client, capture_exceptions=True, extra_properties=lambda scope: Failing(a=1)
+        )
+        scope = {"type": "http", "method": 5, "path": b"/", "headers": [("host", "x")], "client": [1], "server": ["h"]}
+        with pytest.raises(Boom):
+            asyncio.run(app(scope, None, None))
+        assert described(watched.the_exception())["status"] == 500
 
     def test_the_older_name_of_the_headers_option(self, watched: Watched) -> None:
         """`trust_tracing_headers` is heard unless the newer name is there; what is no bool means no."""

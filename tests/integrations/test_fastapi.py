@@ -10,6 +10,7 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from phtrack.integrations import fastapi as integration
+from phtrack.integrations.asgi import PosthogASGIMiddleware
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -165,6 +166,29 @@ class TestFastAPI(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns
         with self.serving(watched) as base:
             fetch(base, "/shops/berlin/orders/7")
         assert described(watched.the_exception())["route"] == "/shops/{shop}/orders/{number}"
+
+    @pytest.mark.parametrize(
+        ("options", "seen", "events"),
+        [
+            ({"request_filter": lambda scope: False}, None, 0),
+            ({"capture_exceptions": False}, "user-1", 0),
+            ({"capture_tracing_headers": False}, None, 1),
+        ],
+        ids=["filter", "no captures", "no headers"],
+    )
+    def test_middleware_that_is_put_in_by_hand(self, watched: Watched, options: Any, seen: Any, events: int) -> None:
+        """What it says holds, although `install_auto` puts another around it."""
+        app = self.build(Code(watched.client))
+        app.add_middleware(PosthogASGIMiddleware, client=watched.client, **options)
+        self.install(app, client=watched.client)
+        sent: dict[str, str | bytes] = {"X-POSTHOG-DISTINCT-ID": "user-1"}
+        with self.run(app) as base:
+            assert fetch(base, "/whoami", sent).json()["distinct_id"] == seen
+            assert fetch(base, "/boom", sent).status == 500
+            assert fetch(base, "/degraded", sent).status == 503
+        found = watched.exceptions()
+        assert len(found) == 2 * events
+        assert all(event["distinct_id"] != "user-1" for event in found)
 
     def test_a_mounted_application(self, watched: Watched) -> None:
         """An error in an application that is mounted in another is one event of the outer one."""

@@ -14,6 +14,7 @@ from flask import Flask, Response, abort, appcontext_pushed, got_request_excepti
 from flask.cli import AppGroup, FlaskGroup, ScriptInfo
 from phtrack.integrations import flask as integration
 from phtrack.integrations.flask import PosthogFlaskIntegration
+from phtrack.integrations.wsgi import PosthogWSGIMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -201,6 +202,29 @@ def test_the_application_replaces_what_was_installed_for_all(watched: Watched) -
     finally:
         undo()
     assert app.extensions["phtrack"].automatic is False
+
+
+@pytest.mark.parametrize(
+    ("options", "seen", "events"),
+    [
+        ({"request_filter": lambda environ: False}, None, 0),
+        ({"capture_exceptions": False}, "user-1", 0),
+        ({"capture_tracing_headers": False}, None, 1),
+    ],
+    ids=["filter", "no captures", "no headers"],
+)
+def test_plain_middleware_that_is_put_in_by_hand(watched: Watched, options: Any, seen: Any, events: int) -> None:
+    """What it says holds, although the integration stands around it."""
+    app = application(Code(watched.client))
+    app.wsgi_app = PosthogWSGIMiddleware(app.wsgi_app, client=watched.client, **options)  # type: ignore[method-assign]
+    undo = integration.install(app, client=watched.client)
+    sent: dict[str, str | bytes] = {"X-POSTHOG-DISTINCT-ID": "user-1"}
+    with serve(app) as base:
+        assert fetch(base, "/whoami", sent).json()["distinct_id"] == seen
+        assert fetch(base, "/teardown-boom", sent).status in (200, 500)
+        assert fetch(base, "/boom", sent).status == 500
+    undo()
+    assert len(watched.exceptions()) == 2 * events
 
 
 def test_an_undo_puts_flask_back(watched: Watched) -> None:
