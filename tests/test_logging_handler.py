@@ -170,3 +170,21 @@ def test_without_a_client_the_handler_does_nothing() -> None:
     log.error("nobody listens")
     log.removeHandler(handler)
     assert phtrack.default_client is None
+
+
+def test_a_filter_may_say_that_a_record_is_no_event(log: logging.Logger, client: Any, transport: RecordingTransport) -> None:
+    """`PosthogLoggingHandler.ignore`: other handlers get the record as ever."""
+
+    def known(record: logging.LogRecord) -> bool:
+        if record.msg == "known":
+            phtrack.PosthogLoggingHandler.ignore(record)
+        return True
+
+    log.addFilter(known)
+    try:
+        log.error("known")
+        log.error("new")
+    finally:
+        log.removeFilter(known)
+    client.flush()
+    assert [event["properties"]["$exception_list"][0]["value"] for event in transport.named("$exception")] == ["new"]
