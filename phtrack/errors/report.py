@@ -268,6 +268,9 @@ def _values(report: Report, found: list[str]) -> dict[int, values.Shown]:
     """id of a level -> its rendered values; the event's budget is spent from each crash frame outward."""
     shown: dict[int, values.Shown] = {}
     renderer = values.ValueRenderer(report.scrubber)
+    renderer.look_ahead(
+        level.values for picture in report.snapshot.pictures for level in picture.levels if level.values
+    )
     for _, level in inward_first([picture.levels for picture in report.snapshot.pictures]):
         if level.values:
             one = shown[id(level)] = renderer.frame(level.values)

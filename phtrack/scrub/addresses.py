@@ -12,7 +12,7 @@ from phtrack.scrub.marks import MARKER, MAY_BE_CUT, words
 
 _PIECE_END = re.compile(r"[\s\"'<>`]|$")
 _AUTHORITY_END = re.compile(r"[/?#]")
-_NO_SCHEME = re.compile(r"(?<![\w.%+/@:=-])([\w.%+-]{1,64}):([^\s@/:\"'<>]{1,128})@(?=[A-Za-z0-9\[])")
+NO_SCHEME = re.compile(r"(?<![\w.%+/@:=-])([\w.%+-]{1,64}):([^\s@/:\"'<>]{1,128})@(?=[A-Za-z0-9\[])")
 _LABELS = words(
     "mailto email mail from to cc bcc user username contact sip sips xmpp acct account author reply sender recipient owner "
     "login customer name by address reply-to e-mail"
@@ -38,7 +38,7 @@ def url_credentials(text: str, found: list[str]) -> str:
             found.append("url_credentials")
             return MARKER + "@"
 
-        text = _NO_SCHEME.sub(hide, text)
+        text = NO_SCHEME.sub(hide, text)
     return text
 
 

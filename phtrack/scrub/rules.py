@@ -56,9 +56,13 @@ def clear(text: str) -> bool:
 
     The first tests of its steps, over all lines at once: none of them can pass for a line and fail for the whole.
     """
-    if ("@" in text and ":" in text) or "://" in text or "-p" in text or "-u" in text or "-U" in text or "user" in text:
+    if "://" in text or "-p" in text or "-u" in text or "-U" in text or "user" in text or "..." in text or "…" in text:
         return False
-    if "..." in text or "…" in text or len(text) >= MAY_BE_CUT or texts.has_stem(text.lower()):
+    if "@" in text and ":" in text and addresses.NO_SCHEME.search(text) is not None:
+        return False
+    if len(text) >= MAY_BE_CUT and any(len(line) >= MAY_BE_CUT for line in text.split("\n")):
+        return False
+    if texts.has_stem(text.lower()):
         return False
     if formats.RUN.search(text) is not None or formats.CARD_HINT.search(text) is not None:
         return False

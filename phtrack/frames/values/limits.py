@@ -16,6 +16,8 @@ MAX_NODES = 100
 """Values of one variable."""
 MAX_SHOWN_TEXT = 400
 """Characters of a string in the richer form."""
+SHORT_TEXT = 16
+"""Characters of the shortest text that may be a secret for its looks alone (`scrub`)."""
 PLAIN_INT = 10**12
 """Below it a number is too short to be a card's. (No float that isn't finite is.)"""
 

@@ -18,15 +18,13 @@ from phtrack.frames.values.limits import (
     MAX_SHOWN_TEXT,
     NAMING,
     PLAIN_INT,
+    SHORT_TEXT,
     is_word,
 )
 from phtrack.frames.values.node import MAPPING, NAME, OBJECT, SEQUENCE, Node
 
 if TYPE_CHECKING:
     from phtrack.frames.values.writer import Texts
-
-_SHORT = 16
-"""Characters of the shortest text that may be a secret for its looks alone (`scrub`)."""
 
 
 class _NotPlain(Exception):
@@ -68,7 +66,7 @@ class Plain:
             return None
         if self._texts:
             together = "\n".join(self._texts)
-            if not _is_unicode(together):
+            if not is_unicode(together):
                 return None
             if not self._scrubber.clear(together) and not all(self._holds_nothing(text, "") for text in self._texts):
                 return None
@@ -85,7 +83,8 @@ class Plain:
         if node.form == SEQUENCE:
             found = items.copy()
             for index, value in enumerate(items):
-                if type(value) is not int or not -PLAIN_INT < value < PLAIN_INT:
+                kind = type(value)
+                if (kind is not int and kind is not float) or not -PLAIN_INT < value < PLAIN_INT:
                     self._check(found, index, value, name, depth)
             return found
         mapping = dict(items)
@@ -97,9 +96,9 @@ class Plain:
             if key not in keys:
                 self._check_key(key, value, many)
             kind = type(value)
-            if kind is str and len(value) < _SHORT:
+            if kind is str and len(value) < SHORT_TEXT:
                 texts.append(value)
-            elif kind is not int or not -PLAIN_INT < value < PLAIN_INT:
+            elif (kind is not int and kind is not float) or not -PLAIN_INT < value < PLAIN_INT:
                 self._check(mapping, key, value, key, depth)
         if node.form == OBJECT:
             mapping.pop("__class__", None)
@@ -110,7 +109,7 @@ class Plain:
         """Look at the part *value* that is known as *name*, and put its data in its place."""
         kind = type(value)
         if kind is str:
-            if len(value) < _SHORT or " " in value:
+            if len(value) < SHORT_TEXT or " " in value:
                 if len(value) > MAX_SHOWN_TEXT:
                     raise _NotPlain
                 self._texts.append(value)
@@ -123,13 +122,13 @@ class Plain:
                 parts[at] = value.data
             else:
                 raise _NotPlain
-        elif not (value is None or kind is bool or (kind is float and -PLAIN_INT < value < PLAIN_INT)):
+        elif not (value is None or kind is bool):
             raise _NotPlain
 
     def _holds_nothing(self, text: str, name: str) -> bool:
         if (text, name) in self._checked:
             return True
-        if len(text) > MAX_SHOWN_TEXT or not _is_unicode(text):
+        if len(text) > MAX_SHOWN_TEXT or not is_unicode(text):
             return False
         rules: list[str] = []
         if self._scrubber.text(text, rules, name=name) != text or rules:
@@ -146,7 +145,7 @@ class Plain:
             raise _NotPlain  # of `{"name": "Authorization", "value": ...}` the value is one to hide
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """False for a text with lone surrogates, which `writer` writes out."""
     if text.isascii():
         return True

@@ -11,11 +11,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from phtrack.frames.values.limits import MAX_SHOWN_TEXT, PLAIN_INT
+from phtrack.frames.values.limits import MAX_SHOWN_TEXT, PLAIN_INT, SHORT_TEXT
 from phtrack.frames.values.node import NOTE, OBJECT, TEXT, VARIABLE, Node
+from phtrack.frames.values.plain import is_unicode
 from phtrack.frames.values.writer import HIDDEN, Texts, Writer, name_of, quoted, without_class
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from phtrack.frames.values.snapshot import Taken
 
 
@@ -43,10 +46,11 @@ class ValueRenderer:
     """
     Renders the values of one event by one scrubber; call `frame` crash frame first, since the budgets are shared.
 
-    An object that stands in many frames is rendered once.
+    An object that stands in many frames is rendered once. Short texts of all frames may be looked at together beforehand
+    (`look_ahead`); nearly always that clears them all.
     """
 
-    __slots__ = ("_known", "_left", "_left_for_contract", "_scrubber", "_writer")
+    __slots__ = ("_clear", "_known", "_left", "_left_for_contract", "_scrubber", "_writer")
 
     def __init__(self, scrubber: Texts, *, code_variables: int = 10_240, variables: int = 64 * 1024) -> None:
         """
@@ -58,8 +62,23 @@ class ValueRenderer:
         self._left = variables
         self._scrubber = scrubber
         self._writer = Writer(scrubber)
+        self._clear: frozenset[str] = frozenset()
+        """Short texts that hold nothing, whatever they are called."""
         self._known: dict[tuple[int, str], tuple[_Variable, Node]] = {}
         """(id of a node, the variable's name) -> what was rendered, and the node, whose id it is."""
+
+    def look_ahead(self, frames: Iterable[Taken]) -> None:
+        """Look at the short texts of all *frames* together. Never raises."""
+        texts = {value for taken in frames for _, value, kind in taken if type(value) is str and kind != NOTE}
+        short = frozenset(
+            text for text in texts if len(text) < SHORT_TEXT or (" " in text and len(text) <= MAX_SHOWN_TEXT)
+        )
+        try:
+            together = "\n".join(short)
+            if is_unicode(together) and self._scrubber.clear(together):
+                self._clear = short
+        except Exception:  # each is looked at by itself, and hidden where that fails as well
+            return
 
     def frame(self, taken: Taken) -> Shown:
         """
@@ -85,8 +104,9 @@ class ValueRenderer:
             else:
                 if of is Node:
                     rest, contract, hid = self._node(name, value)
-                elif of is str:
-                    rest, contract, hid = self._written(name, value)
+                elif of is str and value in self._clear:
+                    contract = quoted(value)
+                    rest, hid = f'{contract},"type":"str"}}', ()
                 else:
                     rest, contract, hid = _scalar(value) or self._written(name, value)
                 entries.append(f'{{"name":{quoted_name},"value":{rest}')
