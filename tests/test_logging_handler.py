@@ -172,7 +172,9 @@ def test_without_a_client_the_handler_does_nothing() -> None:
     assert phtrack.default_client is None
 
 
-def test_a_filter_may_say_that_a_record_is_no_event(log: logging.Logger, client: Any, transport: RecordingTransport) -> None:
+def test_a_filter_may_say_that_a_record_is_no_event(
+    log: logging.Logger, client: Any, transport: RecordingTransport
+) -> None:
     """`PosthogLoggingHandler.ignore`: other handlers get the record as ever."""
 
     def known(record: logging.LogRecord) -> bool:
