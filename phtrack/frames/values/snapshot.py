@@ -100,7 +100,7 @@ class ValueSnapshot:
             # Up to Python 3.12 a function's `f_locals` is a copy that the frame keeps, and with it every value, also those
             # that a running function deletes later. Nobody else has this copy: take out what we caused to be in it.
             if type(names) is dict and getrefcount(names) == _OWN_REFERENCES and plan.fast:
-                _release(names, plan)
+                _release(names)
             self._left -= self._clock() - start
 
     def close(self) -> None:
@@ -203,11 +203,10 @@ def _getter(names: Any) -> Callable[[str, Any], Any]:
     return lambda name, otherwise: otherwise
 
 
-def _release(names: dict[str, Any], plan: Plan) -> None:
+def _release(names: dict[str, Any]) -> None:
     if sys.gettrace() is not None or sys.getprofile() is not None:
         return  # a debugger writes such a copy back into the function
-    for name in plan.fast:
-        names.pop(name, None)
+    names.clear()
 
 
 def _count_own_references() -> int:
