@@ -191,7 +191,8 @@ SCENARIOS = [
     Scenario("event of 1 KB", events),
     Scenario("exception, 5 frames, no values", partial(exceptions, frames=5, values=False)),
     Scenario("exception, 40 frames, no values", partial(exceptions, frames=40, library=34, values=False)),
-    Scenario("exception, 5 frames, values", partial(exceptions, frames=5, values=True)),
+    # More rounds: every other one has a full collection of garbage in it.
+    Scenario("exception, 5 frames, values", partial(exceptions, frames=5, values=True), rounds=11),
     Scenario("exception, 40 frames, values", partial(exceptions, frames=40, library=34, values=True)),
     Scenario("200 cold sites", cold),
     Scenario("big values", big_values),
