@@ -16,9 +16,10 @@ from phtrack import _guard, context, encode, steps
 from phtrack.errors import failure
 from phtrack.errors.boundary import CRASH, LOGGING, MANUAL, Boundary, overridden
 from phtrack.errors.caught import Caught, NotAnException, catch
+from phtrack.errors.enrich import enriched
 from phtrack.errors.grouping import usable
-from phtrack.errors.pending import Draft, PendingException, add_properties, splice
-from phtrack.errors.report import Report, bare, note_merged, render
+from phtrack.errors.pending import Draft, PendingException, splice, without_large_properties
+from phtrack.errors.report import Report, bare, render
 from phtrack.errors.throttle import Buckets, Held, Throttle
 from phtrack.event import MAX_EVENT_BYTES, RESERVED
 from phtrack.frames import chain, snapshot
@@ -281,22 +282,7 @@ class Errors:
         extra, _ = _allowed(properties, None) if properties else ({}, None)
         fresh = self._pipeline.event("$exception", **{**about, "properties": extra})
 
-        def change(draft: Draft) -> None:
-            before = draft.report
-            note_merged(before, report.snapshot.pictures[0].link.type, boundary.source or "manual")
-            if boundary.handled is False and before.boundary.handled is not False:
-                before.boundary = boundary
-            if _says_more(report.snapshot, before.snapshot):
-                before.snapshot = report.snapshot
-            before.scrub_properties = before.scrub_properties or report.scrub_properties
-            if before.fingerprint is None:
-                before.fingerprint = report.fingerprint
-            if len(report.steps) > len(before.steps) and before.steps:
-                before.steps = report.steps
-            _identify(draft, fresh)
-            add_properties(draft, fresh["properties"])
-
-        if not pending.enrich(change):
+        if not pending.enrich(lambda draft: enriched(draft, report, boundary, fresh)):
             earlier.pending = None
 
     def scrubbed(
@@ -327,7 +313,7 @@ class Errors:
             draft.event = encode.dumps({**event, "properties": properties})
         room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
         if room < 20_000:
-            draft.event = _without_large_properties(draft.event)
+            draft.event = without_large_properties(draft.event)
             room = MAX_EVENT_BYTES - _ROOM - len(draft.event)
         try:
             rendered = render(draft.report, room, ask=self._ask, found=found)
@@ -422,36 +408,3 @@ def _rules(options: Any, scope: context.Scope | None) -> Rules:
 
 def _log(exception: BaseException, tb: TracebackType | None) -> None:
     _guard.say("error", "captured exception", exc_info=(type(exception), exception, tb))
-
-
-# --- enriching -----------------------------------------------------------------------------------------------------
-
-
-def _says_more(new: snapshot.Snapshot, old: snapshot.Snapshot) -> bool:
-    """True if *new* has more exceptions, or a longer stack of the same ones."""
-    if len(new.pictures) != len(old.pictures):
-        return len(new.pictures) > len(old.pictures)
-    return len(new.pictures[0].levels) > len(old.pictures[0].levels)
-
-
-def _identify(draft: Draft, fresh: dict[str, Any]) -> None:
-    """Give a personless draft the user whom the later sighting knows."""
-    if "$process_person_profile" in fresh["properties"]:
-        return
-    event = encode.loads(draft.event)
-    properties = event.pop("properties")
-    if properties.get("$process_person_profile") is False:
-        del properties["$process_person_profile"]
-        event["distinct_id"] = fresh["distinct_id"]
-        draft.event = encode.dumps({**event, "properties": properties})
-
-
-def _without_large_properties(event: bytes) -> bytes:
-    """*event* with a marker in place of each property of more than 10 KB."""
-    decoded = encode.loads(event)
-    properties = decoded.pop("properties")
-    kept = {}
-    for key, value in properties.items():
-        size = len(encode.dumps(value))
-        kept[key] = value if size <= 10_000 else f"<{size} bytes left out>"
-    return encode.dumps({**decoded, "properties": kept})

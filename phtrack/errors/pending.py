@@ -10,7 +10,7 @@ bytes, scrubs it, fingerprints it and shrinks it to fit; then nothing of the sna
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from phtrack import _guard, encode
 from phtrack._locks import new_lock
@@ -87,8 +87,12 @@ def splice(event: bytes, extra: bytes) -> bytes:
     return b"".join((head, b"" if head.endswith(b"{") else b",", memoryview(extra)[1:-1], b"}}"))
 
 
-def add_properties(draft: Draft, properties: dict[str, Any]) -> None:
-    """Fill properties that the event does not have yet."""
-    known = encode.loads(draft.event)["properties"]
-    fresh = {key: value for key, value in properties.items() if key not in known}
-    draft.event = splice(draft.event, encode.dumps(fresh))
+def without_large_properties(event: bytes) -> bytes:
+    """*event* with a marker in place of each property of more than 10 KB."""
+    decoded = encode.loads(event)
+    properties = decoded.pop("properties")
+    kept = {}
+    for key, value in properties.items():
+        size = len(encode.dumps(value))
+        kept[key] = value if size <= 10_000 else f"<{size} bytes left out>"
+    return encode.dumps({**decoded, "properties": kept})

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from phtrack.scrub import Scrubber
 
 
-MAX_MERGED = 20
-"""Kinds of later sightings that are told."""
-
-
 @dataclass(slots=True)
 class Report:
     """What the capture knows, as plain data."""
@@ -153,16 +149,6 @@ def bare(report: Report) -> Rendered:
     if report.boundary.level is not None:
         about["$exception_level"] = report.boundary.level
     return Rendered(encode.dumps(about), given_up, found)
-
-
-def note_merged(report: Report, kind: str, source: str) -> None:
-    """Note that the failure was seen again, as an exception of type *kind*: sightings of one kind are one entry."""
-    for one in report.merged:
-        if one["type"] == kind and one["source"] == source:
-            one["count"] = one.get("count", 1) + 1
-            return
-    if len(report.merged) < MAX_MERGED:
-        report.merged.append({"type": kind, "source": source})
 
 
 def _object(
