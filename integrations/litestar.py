@@ -15,7 +15,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
-from litestar.exceptions import HTTPException, LitestarException, WebSocketException
+from litestar.exceptions import HTTPException, InternalServerException, LitestarException, WebSocketException
 
 from phtrack import _guard
 
@@ -131,7 +131,7 @@ class Around(PosthogASGIMiddleware):
 
     def answered(self, error: Exception, scope: Scope, exchange: Exchange) -> None:
         """Capture an error that became a server error."""
-        if exchange.status is None or exchange.status < 500:
+        if exchange.status is None or exchange.status < 500 or _is_broken_off(error):
             return
         handled = isinstance(error, HTTPException) or _has_handler(error, scope)
         exchange.capture(
@@ -162,6 +162,11 @@ class Around(PosthogASGIMiddleware):
             paths = getattr(scope.get("route_handler"), "paths", ())
             template = next(iter(paths)) if len(paths) == 1 else None
         return _TYPE.sub("", template) if isinstance(template, str) else None
+
+
+def _is_broken_off(error: Exception) -> bool:
+    """True for what Litestar says of a client that went away in the middle of its body; only the words tell it apart."""
+    return isinstance(error, InternalServerException) and error.detail == "client disconnected prematurely"
 
 
 def _has_handler(error: Exception, scope: Scope) -> bool:

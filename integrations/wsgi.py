@@ -46,6 +46,9 @@ _DISCONNECTS = frozenset(
 )
 """Exceptions that say that the client went away. Known by name: the servers need not be there."""
 
+_SERVERS = ("gunicorn.http.", "cheroot.", "eventlet.wsgi")
+"""Modules of servers that read from the connection when the application reads the body."""
+
 
 class Exchange:
     """What is known of one request while it runs."""
@@ -316,7 +319,19 @@ def _noting(write: Any, exchange: Exchange) -> Any:
 
 def is_disconnect(error: BaseException) -> bool:
     """True for an exception that only says that the client went away."""
-    return any(f"{kind.__module__}.{kind.__qualname__}" in _DISCONNECTS for kind in type(error).__mro__)
+    if any(f"{kind.__module__}.{kind.__qualname__}" in _DISCONNECTS for kind in type(error).__mro__):
+        return True
+    return isinstance(error, OSError) and _comes_from_server(error)
+
+
+def _comes_from_server(error: OSError) -> bool:
+    """True for an error of the connection that the application met when it read the body, which is the server's code."""
+    tb = error.__traceback__
+    while tb is not None:
+        if str(tb.tb_frame.f_globals.get("__name__")).startswith(_SERVERS):
+            return True
+        tb = tb.tb_next
+    return False
 
 
 class Facts(RequestFacts):

@@ -22,6 +22,7 @@ from .behaviours import (
     Boom,
     Code,
     Degraded,
+    Departures,
     Handled,
     Middlewares,
     Requests,
@@ -87,6 +88,10 @@ def application(code: Code) -> Litestar:
     async def stream() -> Stream:
         return Stream(code.achunks())
 
+    @get("/endless")
+    async def endless() -> Stream:
+        return Stream(code.aendless())
+
     @get("/background")
     async def background() -> Response[str]:
         return Response("started", background=BackgroundTask(code.abackground))
@@ -143,6 +148,7 @@ def application(code: Code) -> Litestar:
         echo,
         post_boom,
         stream,
+        endless,
         background,
         teardown,
     ]
@@ -161,7 +167,7 @@ def application(code: Code) -> Litestar:
     )
 
 
-class TestLitestar(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
+class TestLitestar(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns, Departures):
     """All behaviours."""
 
     source = "litestar.after_exception"

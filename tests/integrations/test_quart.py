@@ -18,6 +18,7 @@ from .behaviours import (
     Bodies,
     Code,
     Degraded,
+    Departures,
     Handled,
     Middlewares,
     Requests,
@@ -84,6 +85,10 @@ def application(code: Code) -> Quart:
     async def stream() -> Any:
         return code.achunks()
 
+    @app.get("/endless")
+    async def endless() -> Any:
+        return code.aendless()
+
     @app.get("/background")
     async def background() -> Any:
         app.add_background_task(code.background)
@@ -108,7 +113,7 @@ def application(code: Code) -> Quart:
     return app
 
 
-class TestQuart(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
+class TestQuart(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns, Departures):
     """All behaviours."""
 
     source = "quart.got_request_exception"

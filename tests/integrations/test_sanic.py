@@ -31,6 +31,7 @@ from .behaviours import (
     Boom,
     Code,
     Degraded,
+    Departures,
     Handled,
     Middlewares,
     Requests,
@@ -128,6 +129,13 @@ def application(code: Code) -> Any:
         async for chunk in code.achunks():
             await response.send(chunk)
 
+    @app.get("/endless")
+    async def endless(request: Request) -> Any:
+        response = await request.respond(content_type="text/plain")
+        async with contextlib.aclosing(code.aendless()) as chunks:
+            async for chunk in chunks:
+                await response.send(chunk)
+
     @app.get("/background")
     async def background(request: Request) -> Any:
         app.add_task(code.abackground())
@@ -205,7 +213,7 @@ def serve(app: Any) -> Iterator[str]:
         assert not thread.is_alive(), "Sanic did not stop"
 
 
-class TestSanic(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns):
+class TestSanic(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns, Departures):
     """All behaviours; "teardown" is a response middleware."""
 
     source = "sanic.http_lifecycle_exception"
@@ -459,6 +467,8 @@ def test_in_a_process_of_its_own() -> None:
 
 class TestUnderUvicorn(TestSanic):
     """All behaviours, where Sanic is an ASGI application."""
+
+    test_a_client_that_leaves_a_stream = None  # Sanic goes on with the stream there, with phtrack and without
 
     def run(self, app: Any) -> AbstractContextManager[str]:
         return serve_asgi(app)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +17,20 @@ from phtrack.integrations.wsgi import PosthogWSGIMiddleware
 
 import phtrack
 
-from .behaviours import Code, Degraded, Handled, Middlewares, Requests, Streams, Teardowns, Watched, fetch, serve_wsgi
+from ..sink import Sink
+from .behaviours import (
+    HANG,
+    Code,
+    Degraded,
+    Handled,
+    Middlewares,
+    Requests,
+    Streams,
+    Teardowns,
+    Watched,
+    fetch,
+    serve_wsgi,
+)
 from .behaviours import described as described
 
 
@@ -211,3 +229,66 @@ class TestWSGI(Requests, Streams, Middlewares, Teardowns):
         turns = [(next(bodies[0]), next(bodies[1]), phtrack.get_context_distinct_id()) for _ in range(3)]
         assert turns == [(f"a:{n}".encode(), f"b:{n}".encode(), None) for n in range(3)]
         assert [list(body) for body in bodies] == [[], []]
+
+
+GUNICORN = """
+import sys
+
+import phtrack
+
+phtrack.init("phc_test", host=HOST, integrations=())
+from phtrack.integrations.wsgi import PosthogWSGIMiddleware
+
+
+def application(environ, start_response):
+    try:
+        environ["wsgi.input"].read()
+    except ConnectionError:
+        print("the client is gone", file=sys.stderr, flush=True)
+        raise
+    start_response("200 OK", [("Content-Length", "2")])
+    if environ["PATH_INFO"] == "/boom":
+        raise ValueError("boom")
+    return [b"ok"]
+
+
+app = PosthogWSGIMiddleware(application, capture_exceptions=True)
+"""
+
+
+def test_a_client_that_leaves_gunicorn_while_it_sends(tmp_path: Path) -> None:
+    """gunicorn lets the connection's own error through to whoever reads the body: no event, while others are."""
+    with Sink() as sink, socket.socket() as listener:
+        (tmp_path / "shop.py").write_text(GUNICORN.replace("HOST", repr(sink.url)))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--bind",
+            f"fd://{listener.fileno()}",
+            "--threads",
+            "2",
+            "shop:app",
+        ]
+        server = subprocess.Popen(
+            command, cwd=tmp_path, pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            assert fetch(base, "/").body == b"ok"
+            with socket.create_connection(listener.getsockname(), timeout=HANG) as connection:
+                connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+                assert connection.recv(100).startswith(
+                    b"HTTP/1.1 100"
+                )  # the application is reading now, or will at once
+                connection.sendall(b"half")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            assert server.stderr is not None
+            assert any("the client is gone" in line for line in server.stderr)
+            fetch(base, "/boom")
+            assert [event["properties"]["$exception_list"][0]["value"] for event in sink.wait(1)] == ["boom"]
+        finally:
+            server.terminate()
+            server.communicate(timeout=HANG)
