@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(
     r"(?<![^\W\d_])(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{16,}|\d+)(?![^\W\d_])|[^\s:/|]+@[^\s:/|]+"
+    r"|eyJ[\w-]+(?:\.[\w-]+)*"  # a JSON web token
+    r"|(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z\d]{8,}"  # letters and digits mixed: random ids, Django's session keys
 )
+_SECRET = re.compile(r"(?i)(\b|_)(sessions?|sess|tokens?|jwt|otp|passwords?|secrets?|csrf)[:/|].+")
+"""What stands behind such a word opens a door."""
 _KEYLESS = frozenset(
     ("PING", "INFO", "AUTH", "HELLO", "EVAL", "EVALSHA", "SCRIPT", "CLIENT", "CONFIG", "ACL", "MULTI", "EXEC")
 )
@@ -55,7 +59,10 @@ def shape_of(args: tuple[Any, ...]) -> str:
     if len(args) < 2 or command.split()[0] in _KEYLESS:
         return command
     key = args[1].decode("utf-8", "replace") if isinstance(args[1], bytes) else args[1]
-    return f"{command} {_VARIABLE.sub('?', key[:200])}" if isinstance(key, str) else command
+    if not isinstance(key, str):
+        return command
+    key = _SECRET.sub(lambda match: f"{match[1]}{match[2]}:?", key[:200])
+    return f"{command} {_VARIABLE.sub('?', key)}"
 
 
 class _Command:

@@ -172,6 +172,29 @@ def test_psycopg_statements_are_steps(client: phtrack.Posthog) -> None:
 # --- Redis -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ("user:12345:cart", "user:?:cart"),
+        ("cache:products:list", "cache:products:list"),
+        ("shop:summer-sale-2024", "shop:summer-sale-?"),
+        (":1:django.contrib.sessions.cachek3v9m2q8x7c6b5n4a1s0d9f8g7h6j5k4", ":?:django.contrib.sessions.?"),
+        ("session:kJ8s-_dfkQWEzxcv", "session:?"),
+        ("spring:session:sessions:abcdef", "spring:session:?"),
+        ("user_token:open-sesame", "user_token:?"),
+        ("possession:boat", "possession:boat"),
+        ("seen:eyJhbGci.eyJzdWIi.abc-DEF_", "seen:?"),
+    ],
+)
+def test_keys_of_redis_give_no_secret_away(key: str, shape: str) -> None:
+    """Ids, session keys and tokens are in keys, too; what names the kind of a key stays."""
+    pytest.importorskip("redis", reason="needs redis")
+    from phtrack.integrations.redis import shape_of
+
+    assert shape_of(("GET", key)) == f"GET {shape}"
+    assert shape_of(("GET", key.encode())) == f"GET {shape}"
+
+
 @needs_redis
 def test_redis_commands_are_steps(client: phtrack.Posthog) -> None:
     """Name and shape of the key, no value; pipelines as one."""
