@@ -9,6 +9,7 @@ Django logs of a response whose error was captured is no second event.
 from __future__ import annotations
 
 import sys
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ._django_middleware import PosthogContextMiddleware
 
 _UID = "phtrack"
+_SERVER_LOG = getLogger("django.server")
 
 _instances: list[ref[PosthogContextMiddleware]] = []
 """All that were made and may still be in use, the newest last."""
@@ -56,6 +58,7 @@ def report_all(make: Callable[[], PosthogContextMiddleware]) -> Callable[[], Non
         if _alive() is None:
             got_request_exception.disconnect(dispatch_uid=_UID)
             request_logger.removeFilter(_mark_known)
+            _SERVER_LOG.removeFilter(_mark_line)
 
     return stop
 
@@ -63,12 +66,20 @@ def report_all(make: Callable[[], PosthogContextMiddleware]) -> Callable[[], Non
 def _listen() -> None:
     got_request_exception.connect(_on_error, dispatch_uid=_UID, weak=False)
     request_logger.addFilter(_mark_known)
+    _SERVER_LOG.addFilter(_mark_line)
 
 
 def _mark_known(record: LogRecord) -> bool:
     """A filter that lets all pass: "Internal Server Error" without an exception is said of every 5xx, DRF's answers too."""
     visit = getattr(getattr(record, "request", None), KEY, None)
     if isinstance(visit, Visit) and visit.captured and not record.exc_info:
+        phtrack.PosthogLoggingHandler.ignore(record)
+    return True
+
+
+def _mark_line(record: LogRecord) -> bool:
+    """A filter that lets all pass: a line of the development server's access log is no error, though a 5xx is said as one."""
+    if not record.exc_info:
         phtrack.PosthogLoggingHandler.ignore(record)
     return True
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Mount
 
 from phtrack import _guard
@@ -52,8 +53,8 @@ def install(
     Raises:
         TypeError: an option that there is not.
 
-    Installing again changes nothing and returns the same function. Best before the application has started: afterwards
-    errors that handlers answer are no longer seen.
+    Installing again changes nothing and returns the same function. While the application starts, too (`phtrack.init` in its
+    lifespan).
     """
     installed = _undo_of(app)
     if installed is not None:
@@ -87,11 +88,13 @@ def install(
                 app.build_middleware_stack = before  # type: ignore[method-assign]
         if isinstance(app.middleware_stack, Around):
             app.middleware_stack = app.middleware_stack.app
+            _put_handlers(app.middleware_stack, app.exception_handlers)
         if _undo_of(app) is undo:
             del app.state.phtrack
 
     app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
     if app.middleware_stack is not None:
+        _put_handlers(app.middleware_stack, _watched(app, app.exception_handlers))
         app.middleware_stack = around(app.middleware_stack)
     app.state.phtrack = undo
     return undo
@@ -168,6 +171,16 @@ def _watched(app: Starlette, handlers: Any) -> Any:
     return {
         key: handler if key in (500, Exception) else _watch(handler, source) for key, handler in dict(handlers).items()
     }
+
+
+def _put_handlers(stack: Any, handlers: Any) -> None:
+    """Put *handlers* into a *stack* that is built already, which has its own dict of them."""
+    while stack is not None and not isinstance(stack, ExceptionMiddleware):
+        stack = getattr(stack, "app", None)
+    if stack is not None:
+        for key, handler in dict(handlers).items():
+            if key not in (500, Exception):
+                stack.add_exception_handler(key, handler)
 
 
 def _is_fastapi(app: Starlette) -> bool:

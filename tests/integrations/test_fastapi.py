@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -189,6 +189,25 @@ class TestFastAPI(Requests, Bodies, Streams, Backgrounds, Middlewares, Teardowns
         found = watched.exceptions()
         assert len(found) == 2 * events
         assert all(event["distinct_id"] != "user-1" for event in found)
+
+    def test_installed_while_the_application_starts(self, watched: Watched) -> None:
+        """`phtrack.init` in the lifespan: the middleware is built by then, and errors that handlers answer are seen as ever."""
+        app = self.build(Code(watched.client))
+        undos: list[Callable[[], None]] = []
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            undos.append(self.install(app, client=watched.client))
+            yield
+
+        app.router.lifespan_context = lifespan
+        with self.run(app) as base:
+            fetch(base, "/degraded")
+            assert described(watched.the_exception())["source"] == self.handled_source
+            undos[0]()
+            fetch(base, "/degraded")
+            fetch(base, "/boom")
+        assert len(watched.exceptions()) == 1
 
     def test_a_mounted_application(self, watched: Watched) -> None:
         """An error in an application that is mounted in another is one event of the outer one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +88,18 @@ def test_an_error_that_rest_framework_answers_is_logged_too(watched: Watched) ->
     with serving_api(watched, **BY_SETTING) as base, logged_to(watched):
         assert fetch(base, "/api/unavailable/7").status == 503
     assert described(watched.the_exception())["source"] == "django_rest_framework.exception_handler"
+
+
+def test_a_line_of_the_development_server_is_no_event(watched: Watched) -> None:
+    """`runserver` logs a 5xx as an error, which reaches our handler where the settings configure the logger `django`."""
+    server = logging.getLogger("django.server")
+    before, server.propagate = server.propagate, True
+    try:
+        with serving_api(watched, **BY_SETTING), logged_to(watched):
+            server.error('"GET /?email=ann HTTP/1.1" 500 4')
+    finally:
+        server.propagate = before
+    assert watched.exceptions() == []
 
 
 def test_an_error_that_rest_framework_leaves_to_django(watched: Watched) -> None:
