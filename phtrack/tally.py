@@ -7,7 +7,9 @@ retries, spools and drops. `phtrack.Client.stats` renders it.
 
 from __future__ import annotations
 
-from phtrack._locks import new_lock
+import sys
+
+from phtrack._locks import is_inside, new_lock
 
 
 class Tally:
@@ -22,25 +24,33 @@ class Tally:
     * ``retried``, ``throttled``, ``merged``, ``scrubbed``, ``shrunk``, ``bytes``: things that happened on the way
     """
 
-    __slots__ = ("_counts", "_lock")
+    __slots__ = ("_aside", "_counts", "_lock")
 
     def __init__(self) -> None:
-        self._lock = new_lock()
-        self._counts: dict[str, int] = {}
+        self.reset_after_fork()
 
     def add(self, name: str, n: int = 1, *, lane: str | None = None) -> None:
         """Count *n* more of *name* (of *lane*). Never raises."""
         if lane is not None:
             name = f"{name}.{lane}"
+        if self._lock.locked() and is_inside((__name__,), sys._getframe(1)):
+            self._aside.append((name, n))  # a signal handler between the two halves of the line below
+            return
         with self._lock:
             self._counts[name] = self._counts.get(name, 0) + n
 
     def read(self) -> dict[str, int]:
         """A consistent copy of all counters."""
+        if self._lock.locked() and is_inside((__name__,), sys._getframe(1)):
+            return dict(self._counts)
         with self._lock:
+            while self._aside:
+                name, n = self._aside.pop()
+                self._counts[name] = self._counts.get(name, 0) + n
             return dict(self._counts)
 
     def reset_after_fork(self) -> None:
         """Start from zero in a child process: what the parent holds, the parent will report."""
         self._lock = new_lock()
-        self._counts = {}
+        self._counts: dict[str, int] = {}
+        self._aside: list[tuple[str, int]] = []

@@ -147,9 +147,11 @@ class Delivery:
             spool holds and may be tried now is sent and waited for, too. With nothing to send there is no network traffic.
 
             False when *timeout* came first: the rest still waits, and leaves as it would have. False at once when called from
-            `on_error`, which can't wait for the thread it runs in.
+            `on_error`, which can't wait for the thread it runs in, and from a signal handler in the middle of our own work.
         """
         try:
+            if self._is_interrupting():
+                return False
             _process.notice_fork()
             deadline = None if timeout is None else self._clock.monotonic() + timeout
             begun = [(one, targets) for one in self._each() if (targets := one.flush_begin()) is not None]
@@ -164,10 +166,10 @@ class Delivery:
         Deliver what waits, for *timeout* seconds at most, then spool or count the rest. Idempotent; later `put` answers False.
 
         Without *timeout* it lasts until everything is delivered or the server has failed all attempts of a batch. Called from
-        `on_error`, it goes on in another thread.
+        `on_error`, or from a signal handler in the middle of our own work, it goes on in another thread.
         """
         try:
-            if is_working():
+            if is_working() or self._is_interrupting():
                 native.start_thread(lambda: self.close(timeout), "phtrack-close")
                 return
             _process.notice_fork()
@@ -196,8 +198,9 @@ class Delivery:
         ``last_error`` as text, or None; with a spool also its ``files`` and ``bytes``.
         """
         lanes: dict[str, Any] = {}
+        interrupting = self._is_interrupting()
         for sender in self._each():
-            lanes.update(sender.ledger.pending())
+            lanes.update(sender.ledger.pending_locked() if interrupting else sender.ledger.pending())
         last = self._report.last_error
         stats = {"lanes": lanes, "last_error": None if last is None else f"{type(last).__name__}: {last}"}
         if self._spool is not None:
@@ -207,6 +210,9 @@ class Delivery:
     def step(self) -> float:
         """One turn of each route in this thread; seconds until the next may have something to do (infinity: unknown)."""
         return min(sender.crew.step() for sender in self._each())
+
+    def _is_interrupting(self) -> bool:
+        return any(sender.door.is_interrupting() for sender in self._each())
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -238,8 +244,8 @@ class Delivery:
 
     def at_exit(self) -> None:
         """The process ends: one bounded close, without a word. What comes after it gets one short try each."""
-        if self._closed:
-            return
+        if self._closed and all(sender.closed for sender in self._each()):
+            return  # a close that another thread is still busy with gets our deadline instead
         if not self._ready and not native.is_shutting_down():
             return  # a forked child that captured nothing; its parent's events are its parent's
         self._report.level = "debug"
@@ -269,6 +275,11 @@ class Delivery:
         """Let a thread that waits in `flush` or `sync_mode` go on at once. Safe in a signal handler."""
         for sender in self._each():
             sender.ledger.hurry()
+
+    def take_time(self) -> None:
+        """Whoever was hurried has gone on; from now on waiting is waiting."""
+        for sender in self._each():
+            sender.ledger.take_time()
 
     def before_fork(self) -> None:
         """Wait until no thread of ours is in the middle of something that a child would inherit half done."""

@@ -138,8 +138,11 @@ class Crew:
         """Deliver *batch*, which is under way, in this thread, its retries included."""
         worker = Worker(self._sender)
         with _guard.quiet(), working(worker):
-            worker.load(batch)
-            self._turns(worker, lambda: worker.is_idle, None)
+            try:
+                worker.load(batch)
+                self._turns(worker, lambda: worker.is_idle, None)
+            except Exception as error:
+                worker.stumbled(error)
 
     def serve_inline(self) -> None:
         """Send what waits now, one try, and never sleep in the application's time."""

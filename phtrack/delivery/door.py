@@ -9,12 +9,14 @@ What is refused here is counted here.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from phtrack import _guard
+from phtrack._locks import is_inside, new_lock
 from phtrack.delivery import native, policy
 from phtrack.delivery.crew import is_working, working
-from phtrack.delivery.ledger import OPEN
+from phtrack.delivery.ledger import CLOSED, OPEN
 from phtrack.delivery.worker import Worker
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from phtrack.delivery.sender import Sender
     from phtrack.options import DeliveryOptions
     from phtrack.seams import Envelope, Lane
+
+
+_HOLDERS = frozenset(f"phtrack.delivery.{name}" for name in ("crew", "door", "ledger", "sender", "spool", "worker"))
+"""Modules that hold the ledger's lock or the spool's."""
 
 
 class Door:
@@ -37,15 +43,19 @@ class Door:
         self._options = options
         self._max_event = policy.MAX_AI_EVENT_BYTES if sender.route == "ai" else policy.MAX_EVENT_BYTES
         self._writes_ahead = sender.spool is not None and sender.spool.always
+        self._bringing_in = new_lock()
         self.last_seconds: float | None = None
         """Seconds left for events that come after the close, while the process ends. None: they are refused."""
 
     def reset_after_fork(self) -> None:
         """In a child, which does not end yet."""
+        self._bringing_in = new_lock()
         self.last_seconds = None
 
     def put(self, envelope: Envelope, lane: Lane) -> bool:
         """Let *envelope* wait in *lane*; False if there was no room or the sender is closed, which is counted."""
+        if self.is_interrupting():
+            return self.put_aside(envelope, lane)
         size = envelope.size
         if size > self._max_event:
             self._report.too_large(envelope, lane)
@@ -68,8 +78,48 @@ class Door:
         self._report.tally.add(waiting.admitted)
         crew = self._crew
         if not crew.workers and not crew.start():
+            self._bring_in()
             crew.serve_inline()
         return True
+
+    def is_interrupting(self) -> bool:
+        """
+        True in a signal handler, or a `__del__`, that may have interrupted its own thread where a lock of ours is held.
+
+        Asks about the code that called the caller. Costs nothing to speak of while nobody holds a lock.
+        """
+        if not self._ledger.lock.locked() and (self._spool is None or not self._spool.lock.locked()):
+            return False
+        return is_inside(_HOLDERS, sys._getframe(2))
+
+    def put_aside(self, envelope: Envelope, lane: Lane) -> bool:
+        """`put` for such code, which can't wait for the lines it has interrupted: another thread lets the event in."""
+        ledger = self._ledger
+        if ledger.state == CLOSED:
+            self._report.count("dropped:closed", [lane])
+            return False
+        self._report.count("admitted", [lane])
+        ledger.put_aside(envelope, lane)
+        if native.threads_run():
+            try:
+                native.start_bare_thread(self._bring_in)
+            except RuntimeError:
+                pass  # the close finds it
+        return True
+
+    def _bring_in(self) -> None:
+        """Let in what was put aside."""
+        ledger = self._ledger
+        with _guard.quiet(), self._bringing_in:
+            while (first := ledger.first_aside()) is not None:
+                envelope, lane = first
+                if self._writes_ahead and envelope.seal():
+                    self._spool.write(envelope, lane)  # type: ignore[union-attr]
+                entered = ledger.enter_aside(envelope)
+                if entered:
+                    self._crew.start()
+                elif entered is False and envelope.seal():
+                    self._sender.keep_or_lose("closed_undelivered", [envelope], [lane])
 
     def deliver_now(self, envelope: Envelope, lane: Lane) -> bool:
         """Deliver one event in this thread, its retries included, as `sync_mode` does. False only when closed."""
@@ -123,7 +173,8 @@ class Door:
         if overflow == "block" and not is_working():
             entered = self._wait_for_room(envelope, waiting, size)
         elif overflow == "drop_oldest" and size <= waiting.max_bytes:
-            self._push_out(envelope, waiting, size)
+            if not self._push_out(envelope, waiting, size):
+                return self._put_late(envelope, lane)
             entered = True
         else:
             entered = False
@@ -145,12 +196,16 @@ class Door:
             native.wait(room, end - self._clock.monotonic())
         return False
 
-    def _push_out(self, envelope: Envelope, waiting: Waiting, size: int) -> None:
+    def _push_out(self, envelope: Envelope, waiting: Waiting, size: int) -> bool:
+        """False when the close came first."""
         ledger = self._ledger
         with ledger.lock:
+            if ledger.state != OPEN:
+                return False
             removed = waiting.make_room(size)
             waiting.settled += len(removed)
             ledger.enter_locked(waiting, envelope, size)
         if self._spool is not None:
             self._spool.done(removed)
         self._report.dropped("queue_full", removed, [waiting.lane] * len(removed))
+        return True

@@ -10,6 +10,7 @@ caller who holds it.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from phtrack._locks import new_lock
@@ -48,6 +49,8 @@ class Ledger:
         options = self._options
         hasty = min(options.error_flush_interval, options.flush_interval)
         self.lock = new_lock()
+        self._aside: deque[tuple[Envelope, Lane]] = deque()
+        """Events captured by code that interrupted its own thread under the lock. They enter as soon as that has gone on."""
         self.lanes = {
             lane: Waiting(
                 lane,
@@ -99,6 +102,28 @@ class Ledger:
                     self.sleepers.remove(sleeper)
                     sleeper.wake()
                     break
+
+    def put_aside(self, envelope: Envelope, lane: Lane) -> None:
+        """For code that interrupted its own thread in lines that nobody may enter twice: no lock is taken."""
+        self._aside.append((envelope, lane))
+
+    def first_aside(self) -> tuple[Envelope, Lane] | None:
+        """What was put aside first, and its lane."""
+        try:
+            return self._aside[0]
+        except IndexError:
+            return None
+
+    def enter_aside(self, envelope: Envelope) -> bool | None:
+        """Let the event wait that was put aside first, with room or without. False after the close; None if that has taken it."""
+        with self.lock:
+            if not self._aside or self._aside[0][0] is not envelope:
+                return None
+            _, lane = self._aside.popleft()
+            if self.state == CLOSED:
+                return False
+            self.enter_locked(self.lanes[lane], envelope, envelope.size)
+        return True
 
     def _count(self) -> int:
         return sum(map(len, self._queues))
@@ -164,14 +189,19 @@ class Ledger:
     def pending(self) -> dict[str, Any]:
         """How much waits and travels, per lane."""
         with self.lock:
-            return {
-                waiting.lane: {
-                    "queued": len(waiting),
-                    "queued_bytes": waiting.size,
-                    "pending": waiting.entered - waiting.settled,
-                }
-                for waiting in self._queues
+            return self.pending_locked()
+
+    def pending_locked(self) -> dict[str, Any]:
+        """`pending` for a caller who holds the lock, or has interrupted its own thread under it."""
+        aside = [lane for _, lane in list(self._aside)]
+        return {
+            waiting.lane: {
+                "queued": len(waiting),
+                "queued_bytes": waiting.size,
+                "pending": waiting.entered - waiting.settled + aside.count(waiting.lane),
             }
+            for waiting in self._queues
+        }
 
     # --- travelling, and the end -----------------------------------------------------------------------------------
 
@@ -224,7 +254,11 @@ class Ledger:
         self.tell_waiters()
 
     def entered(self) -> dict[Lane, int]:
-        """Lane -> events that ever entered, for lanes of which some have no end yet."""
+        """Lane -> events that ever entered, or are about to, for lanes of which some have no end yet."""
+        if self._aside:
+            aside = [lane for _, lane in list(self._aside)]
+            totals = {one: one.entered + aside.count(one.lane) for one in self._queues}
+            return {one.lane: total for one, total in totals.items() if one.settled < total}
         return {one.lane: one.entered for one in self._queues if one.settled < one.entered}
 
     def has_settled(self, targets: dict[Lane, int]) -> bool:
@@ -277,14 +311,24 @@ class Ledger:
             for lock in waiters:
                 lock.release()
 
+    def take_time(self) -> None:
+        """What `hurry` was for is over."""
+        self.hurried = False
+
     # --- closing ---------------------------------------------------------------------------------------------------
 
     def close_begin(self, deadline: float | None) -> None:
-        """Nothing enters any more, and all is due: once more also what only waits for our own back-off."""
+        """
+        Nothing enters any more, and all is due: once more also what only waits for our own back-off. A close that is under way
+        gets the earlier *deadline*.
+        """
         with self.lock:
             if self.state != OPEN:
+                if deadline is not None and (self.deadline is None or deadline < self.deadline):
+                    self.deadline = deadline
                 return
             self.state = CLOSING
+            self.hurried = False
             self.deadline = deadline
             for batch in self._held:
                 if not batch.retry_after:
@@ -320,5 +364,7 @@ class Ledger:
             for waiting in self._queues:
                 left.extend((envelope, waiting.lane) for envelope in waiting.empty())
                 waiting.settled = waiting.entered
+            while self._aside:
+                left.append(self._aside.popleft())
             self.wake_all_locked()
         return left, error

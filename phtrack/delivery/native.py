@@ -74,6 +74,16 @@ def start_thread(target: Callable[[], None], name: str) -> None:
         original("start_new_thread", _start_new_thread)(target, ())
 
 
+def start_bare_thread(target: Callable[[], None]) -> None:
+    """
+    Run *target* in a thread of which `threading` knows nothing: starting it takes no lock that an interrupted line may hold.
+
+    Raises:
+        RuntimeError: no thread can be started (any more).
+    """
+    original("start_new_thread", _start_new_thread)(target, ())
+
+
 def wait(lock: LockType, seconds: float | None) -> bool:
     """
     Acquire *lock*, which another thread releases; True if that happened within *seconds* (None: no limit).

@@ -101,7 +101,7 @@ class Report:
         )
 
     def failed(self, error: Exception, envelopes: Sequence[Envelope]) -> None:
-        """Hand *error* and the events, as dicts, to `on_error`. What that raises is logged and ends here."""
+        """Hand *error* and the events, as dicts, to `on_error`. What that raises, but for Ctrl-C, is logged and ends here."""
         self.last_error = error
         if self._on_error is None:
             return
@@ -109,7 +109,9 @@ class Report:
             batch = [_decode(one) for one in envelopes]
             with self._away():
                 self._on_error(error, batch)
-        except Exception as failure:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as failure:  # `sys.exit` would end the thread that sends, and nothing else
             _guard.say("error", "on_error raised %s", type(failure).__name__, every=QUIET_SECONDS, exc_info=failure)
 
 

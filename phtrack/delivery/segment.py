@@ -31,14 +31,16 @@ try:
 except ImportError:  # Windows: no lock that dies with its owner and leaves the file readable
     fcntl = None  # type: ignore[assignment]
 
-MAGIC = b"phtrack-spool 1 "
+NAME = b"phtrack-spool "
+MAGIC = NAME + b"1 "
+PROTOCOLS = ("v0", "v1")
 LANES: dict[bytes, Lane] = {b"events": "events", b"errors": "errors", b"ai": "ai"}
 
 
 class Segment:
     """An open, locked segment. Not thread-safe; the spool's lock is around it."""
 
-    __slots__ = ("fd", "in_hand", "left", "lines", "path", "protocol", "size")
+    __slots__ = ("born", "fd", "in_hand", "left", "lines", "path", "protocol", "seen", "size")
 
     def __init__(self, fd: int, path: str, protocol: str, *, lines: int, size: int) -> None:
         self.fd = fd
@@ -51,6 +53,8 @@ class Segment:
         """Events of it that this process is delivering."""
         self.left = 0
         """Events of it that are left for whoever claims it next."""
+        self.born = self.seen = 0.0
+        """Monotonic seconds at which the spool started it, and at which it was last known to be in its directory."""
 
     @classmethod
     def create(cls, path: str, protocol: str) -> Segment:
@@ -58,13 +62,19 @@ class Segment:
         Start a segment.
 
         Raises:
-            OSError: the directory can't be written to, or the file system has no locks.
+            OSError: the directory can't be written to, or the file system has no locks. `FileExistsError`, `BlockingIOError`:
+                another process was faster, and another name may do.
         """
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             lock(fd)
+            if not is_at(fd, path):
+                raise BlockingIOError(errno.EAGAIN, "claimed, and removed since it was empty, before it was locked")
             header = MAGIC + protocol.encode() + b"\n"
             write_all(fd, header)
+        except BlockingIOError:
+            os.close(fd)
+            raise
         except BaseException:
             os.close(fd)
             os.unlink(path)
@@ -109,6 +119,13 @@ class Segment:
         self.size = size
         self.lines = 1
 
+    def is_gone(self) -> bool:
+        """True when somebody removed the file: what is written to it is nowhere."""
+        try:
+            return os.fstat(self.fd).st_nlink == 0
+        except OSError:
+            return True
+
     def close(self, *, remove: bool = False) -> None:
         """Give up the lock, and the file with *remove*. Never raises."""
         try:
@@ -135,8 +152,8 @@ def claim(path: str) -> Segment | None:
         return None
     try:
         lock(fd)
-        found, size = os.stat(path), os.fstat(fd).st_size
-        if (found.st_dev, found.st_ino) != (os.fstat(fd).st_dev, os.fstat(fd).st_ino):
+        size = os.fstat(fd).st_size
+        if not is_at(fd, path):
             raise BlockingIOError  # delivered and removed by another process between our opening and our locking
     except (BlockingIOError, FileNotFoundError):
         os.close(fd)
@@ -149,15 +166,28 @@ def claim(path: str) -> Segment | None:
     return Segment(fd, path, "", lines=0, size=size)
 
 
+def is_at(fd: int, path: str) -> bool:
+    """True when the open file *fd* is the one that *path* names."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
 def load(segment: Segment) -> tuple[list[tuple[int, Lane, Envelope]], int]:
     """
     Read a claimed segment: its events without an end, as (line number, lane, envelope), and how many lines were unreadable.
 
     Sets the segment's protocol and the number of its lines.
+
+    Raises:
+        OSError: it can't be read, or a torn end not be closed; or a version of phtrack wrote it that knows more than this one.
     """
     with open(segment.path, "rb") as file:
         data = file.read()
     protocol, entries, torn, lines = parse(data)
+    if data.startswith(NAME) and protocol not in PROTOCOLS and b"\n" in data:
+        raise OSError(errno.ENOTSUP, f"{segment.path} was written by another version of phtrack")
     segment.protocol = protocol
     segment.lines = lines
     if not data.endswith(b"\n"):

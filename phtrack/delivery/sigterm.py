@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from phtrack import _guard, _process
+from phtrack._locks import original
 from phtrack.delivery import native
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
         for delivery in list(_deliveries):
             delivery.hurry()
         try:
-            native.start_thread(_come_back, "phtrack-sigterm")
+            here = original("get_ident", _thread.get_ident)()
+            native.start_thread(lambda: _come_back(here), "phtrack-sigterm")
         except RuntimeError:
             pass  # the process is ending anyway, and its exit delivers
         return
     previous = _previous
+    for delivery in list(_deliveries):
+        delivery.take_time()
     if callable(previous):
         # The application has its own way down, and may capture more on it: nothing is closed.
         for delivery in list(_deliveries):
@@ -71,9 +75,14 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _come_back() -> None:
+def _come_back(thread: int) -> None:
     time.sleep(COME_BACK)
-    _thread.interrupt_main(signal.SIGTERM)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(
+            thread, signal.SIGTERM
+        )  # a real one, which also ends what the main thread may wait in by now
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
 
 
 def _inside_phtrack(frame: FrameType | None) -> bool:

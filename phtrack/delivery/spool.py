@@ -14,8 +14,10 @@ and the directory is tried again after a minute. Nothing here raises `OSError`.
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections import deque
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +26,7 @@ from phtrack._locks import new_lock
 from phtrack.delivery import segment as segments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from phtrack.delivery.report import Report
     from phtrack.delivery.segment import Segment
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 SUFFIX = ".spool"
 SEGMENT_BYTES = 1024 * 1024
 """A segment that has grown to this is followed by a new one."""
+SEGMENT_SECONDS = 3600.0
+"""One this old, too: its name says how old its events are, and those of a quiet program would never fill it."""
+LOOK_WHETHER_THERE = 1.0
+"""Seconds between looks whether somebody removed the segment that grows."""
+TRIES = 5
+"""Names for a new segment that are tried, where another process or client had the same idea."""
 LOOK_AGAIN = 60.0
 """Seconds between looks for what other processes left, and before a broken directory is tried again."""
 
@@ -59,15 +67,18 @@ class Spool:
         self._max_bytes = options.spool_max_bytes
         self._max_age = options.spool_max_age
         self._segment_bytes = max(1, min(SEGMENT_BYTES, options.spool_max_bytes // 8))
+        self._segment_seconds = min(SEGMENT_SECONDS, options.spool_max_age / 8)
         self._project = project_of(api_key)
         self._clock = clock
         self._report = report
         self._numbers = count()
         self._closed = False
+        self.lock = new_lock()
+        self._later: list[Callable[[], None]] = []
+        """What is to be said once the lock is released: log handlers are not ours, and have locks of their own."""
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = new_lock()
         self._active: dict[str, Segment] = {}
         """Protocol -> the segment that grows."""
         self._open: dict[str, Segment] = {}
@@ -89,14 +100,19 @@ class Spool:
         """In a child: the parent's files and locks are the parent's. Closing our copies of them leaves its locks alone."""
         for segment in self._open.values():
             segment.close()
+        self.lock = new_lock()
+        self._later = []
         self._reset()
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def write(self, envelope: Envelope, lane: Lane) -> bool:
         """Put a sealed event that waits in memory on disk as well; `done` or `keep` says how it went on. False: not on disk."""
-        with self._lock:
-            return self._append([envelope], [lane], in_hand=True)
+        with self.lock:
+            written = self._append([envelope], [lane], in_hand=True)
+        if self._later:
+            self._speak()
+        return written
 
     def keep(self, envelopes: Sequence[Envelope], lanes: Sequence[Lane]) -> list[int]:
         """
@@ -106,15 +122,9 @@ class Spool:
             The indexes of those that could not be written.
         """
         failed: list[int] = []
-        with self._lock:
-            new: list[int] = []
-            for index, envelope in enumerate(envelopes):
-                place = self._where.pop(envelope, None)
-                if place is None:
-                    new.append(index)
-                else:
-                    place[0].in_hand -= 1
-                    place[0].left += 1
+        with self.lock:
+            now = self._clock.monotonic()
+            new = [index for index, envelope in enumerate(envelopes) if not self._leave(envelope, now)]
             while new:
                 fitting, size = 0, 0
                 for index in new:
@@ -127,25 +137,44 @@ class Spool:
                     failed.extend(part)
             self._release()
             self._left = True
-            self._look_at = self._clock.monotonic() + LOOK_AGAIN
+            self._look_at = now + LOOK_AGAIN
+        self._speak()
         return failed
 
     def overflow(self, envelope: Envelope, lane: Lane) -> bool:
         """`keep` for a flood: one event, and the segment stays ours to grow."""
-        with self._lock:
+        with self.lock:
             self._overflowed = True
-            place = self._where.pop(envelope, None)
-            if place is None:
-                return self._append([envelope], [lane], in_hand=False)
-            place[0].in_hand -= 1
-            place[0].left += 1
-            return True
+            kept = self._leave(envelope, self._clock.monotonic()) or self._append([envelope], [lane], in_hand=False)
+        self._speak()
+        return kept
+
+    def _leave(self, envelope: Envelope, now: float) -> bool:
+        """An event in hand stays on disk for others; False when it is not there."""
+        place = self._where.pop(envelope, None)
+        if place is None:
+            return False
+        segment = place[0]
+        segment.in_hand -= 1
+        if self._is_gone(segment, now):
+            return False
+        segment.left += 1
+        return True
+
+    def _is_gone(self, segment: Segment, now: float) -> bool:
+        """True when somebody removed the file. Then nothing is written to it any more."""
+        if not segment.is_gone():
+            segment.seen = now
+            return False
+        if self._active.get(segment.protocol) is segment:
+            self._retire(segment)
+        return True
 
     def done(self, envelopes: Sequence[Envelope]) -> None:
         """These events have their end: off the disk with them, if they are on it."""
         if not self._where:
             return
-        with self._lock:
+        with self.lock:
             ended: dict[Segment, list[int]] = {}
             for envelope in envelopes:
                 place = self._where.pop(envelope, None)
@@ -154,6 +183,8 @@ class Spool:
             for segment, numbers in ended.items():
                 segment.in_hand -= len(numbers)
                 self._settle(segment, numbers)
+        if self._later:
+            self._speak()
 
     def _settle(self, segment: Segment, numbers: list[int]) -> None:
         """Take ended events out of *segment*: the file goes when it is the last that held something, else a line says so."""
@@ -175,7 +206,7 @@ class Spool:
         if now < self._broken_until:
             return False
         try:
-            segment = self._growing(sum(envelope.size for envelope in envelopes))
+            segment = self._growing(sum([envelope.size for envelope in envelopes]), now)
             if segment is None:
                 return False
             number = segment.append(envelopes, lanes)
@@ -194,22 +225,33 @@ class Spool:
             segment.left += len(envelopes)
         return True
 
-    def _growing(self, size: int) -> Segment | None:
+    def _growing(self, size: int, now: float) -> Segment | None:
         """The segment to write to, a new one if the last is full; None if the directory has no room. Raises `OSError`."""
         segment = self._active.get(self._protocol)
-        if segment is not None:
-            if segment.size < self._segment_bytes:
+        if segment is not None and (now - segment.seen < LOOK_WHETHER_THERE or not self._is_gone(segment, now)):
+            if segment.size < self._segment_bytes and now - segment.born < self._segment_seconds:
                 return segment
             self._retire(segment)
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         if not self._make_room(size):
             return None
-        created = int(self._clock.time() * 1000)
-        name = f"{created:013d}-{self._project}-{os.getpid()}-{next(self._numbers):06d}{SUFFIX}"
-        segment = segments.Segment.create(os.path.join(self.directory, name), self._protocol)
+        segment = self._create()
+        segment.born = segment.seen = now
         self._active[self._protocol] = segment
         self._open[segment.path] = segment
         return segment
+
+    def _create(self) -> Segment:
+        tries = TRIES
+        while True:
+            created = int(self._clock.time() * 1000)
+            name = f"{created:013d}-{self._project}-{os.getpid()}-{next(self._numbers):06d}{SUFFIX}"
+            try:
+                return segments.Segment.create(os.path.join(self.directory, name), self._protocol)
+            except (FileExistsError, BlockingIOError):
+                tries -= 1
+                if not tries:
+                    raise
 
     def _retire(self, segment: Segment) -> None:
         """It grows no more; what is in hand keeps it open."""
@@ -220,7 +262,7 @@ class Spool:
     def _release(self) -> None:
         """Let go of segments of which nothing is in hand, so that anyone may claim what is left in them."""
         for segment in list(self._open.values()):
-            if not segment.in_hand and segment.left:
+            if not segment.in_hand and (segment.left or segment.is_gone()):
                 if self._active.get(segment.protocol) is segment:
                     del self._active[segment.protocol]
                 self._close(segment)
@@ -241,16 +283,32 @@ class Spool:
         return total <= self._max_bytes
 
     def _give_up(self, entry: Entry, reason: str) -> bool:
-        segment = segments.claim(entry.path)
-        if segment is None:
+        claimed = self._claim(entry)
+        if claimed is None:
             return False
-        events, torn = segments.load(segment)
+        segment, events = claimed
         segment.close(remove=True)
-        self._count_torn(torn)
         lanes = [lane for _, lane, _ in events]
         self._report.count("recovered", lanes)
-        self._report.dropped(reason, [envelope for _, _, envelope in events], lanes)
+        self._later.append(partial(self._report.dropped, reason, [envelope for _, _, envelope in events], lanes))
         return True
+
+    def _claim(self, entry: Entry) -> tuple[Segment, list[tuple[int, Lane, Envelope]]] | None:
+        """A segment and its events, ours now; None when somebody has it, or it can't be read: the others still can."""
+        segment = None
+        try:
+            segment = segments.claim(entry.path)
+            if segment is None:
+                return None
+            events, torn = segments.load(segment)
+        except OSError as error:
+            if segment is not None:
+                segment.close()
+            self._say("has files that can't be read", error, "they are left alone")
+            return None
+        if torn:
+            self._later.append(partial(self._count_torn, torn))
+        return segment, events
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -269,7 +327,7 @@ class Spool:
         Events of the oldest segment nobody holds, now in hand: (protocol, [(lane, event), ...]), at most *limit* of them and about
         *size* bytes, for one endpoint. None when there is nothing, and after the close.
         """
-        with self._lock:
+        with self.lock:
             if not self._ready and not self._closed:
                 self._overflowed = False
                 try:
@@ -286,24 +344,27 @@ class Spool:
                     break
                 total += envelope.size
                 taken.append(self._ready.popleft())
-            return (self._ready_protocol, taken) if taken else None
+            protocol = self._ready_protocol
+        self._speak()
+        return (protocol, taken) if taken else None
 
     def put_back(self) -> None:
         """The server does not answer: leave what was claimed and not taken on disk, and look again in a minute."""
-        with self._lock:
-            lanes = []
-            while self._ready:
-                lane, envelope = self._ready.popleft()
-                lanes.append(lane)
-                place = self._where.pop(envelope, None)
-                if place is not None:
-                    place[0].in_hand -= 1
-                    place[0].left += 1
-            self._report.count("spooled", lanes)
-            self._overflowed = False
-            self._left = True
-            self._release()
-            self._look_at = self._clock.monotonic() + LOOK_AGAIN
+        with self.lock:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        lanes = []
+        now = self._clock.monotonic()
+        while self._ready:
+            lane, envelope = self._ready.popleft()
+            lanes.append(lane)
+            self._leave(envelope, now)
+        self._report.count("spooled", lanes)
+        self._overflowed = False
+        self._left = True
+        self._release()
+        self._look_at = now + LOOK_AGAIN
 
     def _claim_oldest(self) -> None:
         """Fill `_ready` from the oldest segment to be had, or set the time of the next look. Raises `OSError`."""
@@ -315,11 +376,10 @@ class Spool:
             if now - entry.created > self._max_age:
                 self._give_up(entry, "spool_expired")
                 continue
-            segment = segments.claim(entry.path)
-            if segment is None:
+            claimed = self._claim(entry)
+            if claimed is None:
                 continue
-            events, torn = segments.load(segment)
-            self._count_torn(torn)
+            segment, events = claimed
             if not events:
                 segment.close(remove=True)
                 continue
@@ -334,19 +394,17 @@ class Spool:
         self._look_at = self._clock.monotonic() + LOOK_AGAIN
 
     def _count_torn(self, torn: int) -> None:
-        if torn:
-            self._report.tally.add("recovered", torn)
-            self._report.tally.add("dropped:spool_corrupt", torn)
-            _guard.say("warning", "%d spooled event(s) were damaged and skipped", torn, every=LOOK_AGAIN)
+        self._report.tally.add("recovered", torn)
+        self._report.tally.add("dropped:spool_corrupt", torn)
+        _guard.say("warning", "%d spooled event(s) were damaged and skipped", torn, every=LOOK_AGAIN)
 
     # --- the rest --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Let go of everything; what is left stays on disk, what was claimed and not taken included. Late events can be kept."""
-        with self._lock:
-            self._closed = True  # before the rest, or a thread that is late would claim what nobody gives back
-        self.put_back()
-        with self._lock:
+        with self.lock:
+            self._closed = True  # or a thread that is late would claim what nobody gives back
+            self._put_back()
             for segment in list(self._open.values()):
                 self._close(segment, remove=not segment.in_hand and not segment.left)
             self._reset()
@@ -366,15 +424,32 @@ class Spool:
             sizes = []
         return {"files": len(sizes), "bytes": sum(sizes)}
 
-    def _say(self, what: str, error: OSError) -> None:
-        _guard.once(
-            "warning",
-            "the spool directory %s %s (%s); events wait in memory only",
-            self.directory,
-            what,
-            error.strerror or error,
-            key=f"spool {self.directory} {what}",
+    def _say(self, what: str, error: OSError, outcome: str = "events wait in memory only") -> None:
+        self._later.append(
+            partial(
+                _guard.once,
+                "warning",
+                "the spool directory %s %s (%s); %s",
+                self.directory,
+                what,
+                error.strerror or error,
+                outcome,
+                key=f"spool {self.directory} {what}",
+            )
         )
+
+    def _speak(self) -> None:
+        """Say what there was to say under the lock, without it."""
+        while self._later:
+            try:
+                say = self._later.pop(0)
+            except IndexError:
+                return  # another thread said it
+            say()
+
+
+_MILLISECONDS = re.compile("[0-9]{1,14}").fullmatch
+"""Up to the year 5138, so that any of them is a date."""
 
 
 def project_of(api_key: str) -> str:
@@ -388,9 +463,11 @@ def entries_of(directory: str) -> list[Entry]:
     with os.scandir(directory) as scan:
         for file in scan:
             parts = file.name.split("-")
-            if not file.name.endswith(SUFFIX) or len(parts) != 4 or not parts[0].isdigit():
+            if not file.name.endswith(SUFFIX) or len(parts) != 4 or not _MILLISECONDS(parts[0]):
                 continue
             try:
+                if not file.is_file(follow_symlinks=False):
+                    continue
                 size = file.stat().st_size
             except OSError:
                 continue  # delivered and removed just now

@@ -65,7 +65,7 @@ class Worker:
             taken = sender.next_batch()
             if taken is None:
                 return sender.due_in()
-            self._batches.extend(self._seal(taken))
+            self.load(taken)
             if not self._batches:
                 return 0.0
         batch = self._batches[0]
@@ -76,8 +76,11 @@ class Worker:
         return 0.0
 
     def load(self, batch: Batch) -> None:
-        """Give it a batch to deliver, as `sync_mode` does."""
-        self._batches.extend(self._seal(batch))
+        """Give it, idle, a batch to deliver."""
+        self._batches.append(batch)  # so that it has an end also if the making of its bytes fails
+        parts = self._seal(batch)
+        self._batches.popleft()
+        self._batches.extend(parts)
 
     @property
     def is_idle(self) -> bool:
@@ -227,16 +230,17 @@ class Worker:
             try:
                 with self.at_work:
                     wait = self.turn()
-            except Exception as error:
-                self._stumbled(error)
+            except BaseException as error:  # the application's `sys.exit` in a hook is no reason to stop sending
+                self.stumbled(error)
                 wait = 0.0
             if wait > 0:
                 self._rest(wait)
 
-    def _stumbled(self, error: Exception) -> None:
+    def stumbled(self, error: BaseException) -> None:
         """A defect of ours must cost one batch, counted, and neither the thread nor a busy loop."""
         if self._batches:
-            self._sender.undeliverable(self._batches.popleft(), "internal_error", error)
+            failure = error if isinstance(error, Exception) else None
+            self._sender.undeliverable(self._batches.popleft(), "internal_error", failure)
         else:
             self._rest(1.0)
         _guard.swallowed("delivery", error)

@@ -8,9 +8,12 @@ for automatic captures (exceptions.md §6), off by default.
 
 from __future__ import annotations
 
-from _thread import RLock
+import sys
+from _thread import allocate_lock
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
+
+from phtrack._locks import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +59,7 @@ class Throttle:
         self._on = setting is not False
         self._rate = (PER_MINUTE if setting is True else float(setting)) / 60.0
         self._clock = clock
-        self._lock = RLock()  # a signal handler may capture while its thread does
+        self._lock = allocate_lock()
         self._sites: dict[Any, _Site] = {}
 
     def passes(self, key: Any, *holds: object) -> Held | bool:
@@ -70,7 +73,7 @@ class Throttle:
         Returns:
             False: held back. True: passes. `Held`: passes, and that many were held back since the last one that did.
         """
-        if not self._on:
+        if not self._on or self._is_interrupted():
             return True
         with self._lock:
             now = self._clock()
@@ -94,6 +97,10 @@ class Throttle:
             site.held = 0
             return held
 
+    def _is_interrupted(self) -> bool:
+        """True in a signal handler whose own thread is in the middle of the lines under the lock."""
+        return self._lock.locked() and is_inside((__name__,), sys._getframe(2))
+
     def _forget(self) -> None:
         """Make room: sites that held something back are kept, so that their count is still told."""
         for key in [key for key, site in self._sites.items() if not site.held][: MAX_SITES // 2]:
@@ -103,7 +110,7 @@ class Throttle:
 
     def reset_after_fork(self) -> None:
         """A child counts for itself."""
-        self._lock = RLock()
+        self._lock = allocate_lock()
         self._sites = {}
 
 
@@ -115,11 +122,13 @@ class Buckets:
         self._refill = refill
         self._interval = interval
         self._clock = clock
-        self._lock = RLock()
+        self._lock = allocate_lock()
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def passes(self, name: str) -> bool:
         """True if a token was left; it is taken."""
+        if self._lock.locked() and is_inside((__name__,), sys._getframe(1)):
+            return True  # a signal handler in the middle of the lines below
         with self._lock:
             now = self._clock()
             tokens, at = self._buckets.get(name, (float(self._size), now))
@@ -135,5 +144,5 @@ class Buckets:
 
     def reset_after_fork(self) -> None:
         """A child has its own buckets."""
-        self._lock = RLock()
+        self._lock = allocate_lock()
         self._buckets = {}
