@@ -164,3 +164,20 @@ def test_sigterm_inside_a_flush_still_waits_for_delivery(before: str) -> None:
         ended = program.end(process)
         assert ended.code == (7 if before else -15) and time.monotonic() - begun < 45
         assert len(server.count()) == 300
+
+
+def test_the_exit_does_not_leave_a_close_of_another_thread_behind(tmp_path: Path) -> None:
+    """A close without limit in a daemon thread is given the exit's limit: what it could not deliver is on disk."""
+    with Server(always="blackhole") as server:
+        ended = program.run(
+            f"""
+            d = make(spool_dir={str(tmp_path)!r}, shutdown_timeout=0.5)
+            d.put(event('e'))
+            threading.Thread(target=d.close, daemon=True).start()
+            while not d._closed: time.sleep(0.001)
+            """,
+            server.url,
+        )
+        assert (ended.code, ended.err) == (0, "")
+    found = [one.name for path in files(tmp_path) for _, _, one in segment.parse(path.read_bytes())[1]]
+    assert found == ["e"]
