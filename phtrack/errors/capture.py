@@ -158,7 +158,7 @@ class Errors:
             if caught is not None:
                 failure.mark(caught.exception, failure.Sighting(uuid, caught.tb, caught.tail, None), self._marks)
             return sent
-        pending = PendingException(uuid, draft, self._finish)
+        pending = PendingException(uuid, draft, self._finish_later)
         if not self._pipeline.put(pending, "errors"):
             return None  # and unmarked: there may be room when the failure is seen again
         if caught is not None:
@@ -303,6 +303,15 @@ class Errors:
         }
 
     # --- behind the door -------------------------------------------------------------------------------------------
+
+    def _finish_later(self, draft: Draft) -> bytes | None:
+        """`_finish` for an event that was admitted: its failure is counted, since nobody else can tell it from a decision."""
+        try:
+            return self._finish(draft)
+        except Exception as error:
+            self._tally.add("dropped:internal_error", lane="errors")
+            _guard.swallowed("rendering an exception", error)
+            return None
 
     def _finish(self, draft: Draft) -> bytes | None:
         """The bytes of a draft: rendered, scrubbed, shrunk to fit; None if it can't be made to fit (counted)."""

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import phtrack
+from phtrack import _guard
 from phtrack.seams import Lane
 from phtrack.testing import FakeClock, RecordingTransport
 from tests.delivery.server import Answer, Server
@@ -185,3 +187,18 @@ def make_http(server: Server, **options: Any) -> Any:
 
     tally = Tally()
     return Delivery(DeliveryOptions(**options), api_key="k", host=server.url, tally=tally), tally
+
+
+def test_an_exception_that_cannot_be_made_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of ours behind the door costs that event, with its reason."""
+    monkeypatch.setattr(_guard, "STRICT", False)
+    client = phtrack.Posthog("k", transport=RecordingTransport(), clock=FakeClock())
+
+    def broken(draft: Any) -> bytes:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(client.errors, "_finish", broken)
+    assert client.capture_exception(ValueError("x"), distinct_id="u")
+    assert client.flush()
+    assert client.stats()["counters"] == {"admitted.errors": 1, "dropped:internal_error.errors": 1}
+    client.shutdown(1)
