@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from phtrack.delivery import segment
-from phtrack.delivery.spool import Entry, entries_of, project_of
+from phtrack.delivery.directory import Entry, entries_of, project_of
 
 if TYPE_CHECKING:
     import argparse

@@ -4,7 +4,7 @@ Events on disk: what could not be delivered now, for whoever uses the directory 
     keep(events) -> segment files -> take(): this process later, or another one -> done(events) -> gone
 
 It knows which segments this process writes or delivers, and bounds the directory in bytes and age. The format of a file and
-its lock are in `segment`. Delivery is at least once: an event leaves the disk after its end is known, so that a process that
+its lock are in `segment`, names in `directory`. Delivery is at least once: an event leaves the disk after its end is known, so that a process that
 dies in between leaves it to be sent once more, with the same uuid, by which the server knows it.
 
 A directory that can't be used (read-only, full, without locks) costs one warning; events then wait in memory as without it,
@@ -14,26 +14,25 @@ and the directory is tried again after a minute. Nothing here raises `OSError`.
 from __future__ import annotations
 
 import os
-import re
-import zlib
 from collections import deque
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from phtrack import _guard
 from phtrack._locks import new_lock
 from phtrack.delivery import segment as segments
+from phtrack.delivery.directory import entries_of, name_of, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from phtrack.delivery.directory import Entry
     from phtrack.delivery.report import Report
     from phtrack.delivery.segment import Segment
     from phtrack.options import DeliveryOptions
     from phtrack.seams import Clock, Envelope, Lane
 
-SUFFIX = ".spool"
 SEGMENT_BYTES = 1024 * 1024
 """A segment that has grown to this is followed by a new one."""
 SEGMENT_SECONDS = 3600.0
@@ -44,16 +43,6 @@ TRIES = 5
 """Names for a new segment that are tried, where another process or client had the same idea."""
 LOOK_AGAIN = 60.0
 """Seconds between looks for what other processes left, and before a broken directory is tried again."""
-
-
-class Entry(NamedTuple):
-    """A segment file as its name tells."""
-
-    path: str
-    created: float
-    """Seconds since the epoch."""
-    project: str
-    size: int
 
 
 class Spool:
@@ -244,8 +233,7 @@ class Spool:
     def _create(self) -> Segment:
         tries = TRIES
         while True:
-            created = int(self._clock.time() * 1000)
-            name = f"{created:013d}-{self._project}-{os.getpid()}-{next(self._numbers):06d}{SUFFIX}"
+            name = name_of(self._clock.time(), self._project, next(self._numbers))
             try:
                 return segments.Segment.create(os.path.join(self.directory, name), self._protocol)
             except (FileExistsError, BlockingIOError):
@@ -446,30 +434,3 @@ class Spool:
             except IndexError:
                 return  # another thread said it
             say()
-
-
-_MILLISECONDS = re.compile("[0-9]{1,14}").fullmatch
-"""Up to the year 5138, so that any of them is a date."""
-
-
-def project_of(api_key: str) -> str:
-    """Eight hex digits that tell projects apart in file names, without showing the key."""
-    return f"{zlib.crc32(api_key.encode()):08x}"
-
-
-def entries_of(directory: str) -> list[Entry]:
-    """The segments in *directory*, in no order. Raises `OSError`."""
-    found = []
-    with os.scandir(directory) as scan:
-        for file in scan:
-            parts = file.name.split("-")
-            if not file.name.endswith(SUFFIX) or len(parts) != 4 or not _MILLISECONDS(parts[0]):
-                continue
-            try:
-                if not file.is_file(follow_symlinks=False):
-                    continue
-                size = file.stat().st_size
-            except OSError:
-                continue  # delivered and removed just now
-            found.append(Entry(file.path, int(parts[0]) / 1000.0, parts[1], size))
-    return found
