@@ -34,7 +34,7 @@ _PASSWORDS = (
 _TOKENS = (
     "token", "tokens", "jwt", "jwts", "bearer", "apikey", "apikeys", "privatekey", "secretkey", "accesskey", "authkey",
     "connectionstring", "connstr", "dsn", "authorization", "cookie", "cookies", "csrf", "xsrf", "csrftoken", "otp",
-    "totp", "cvv", "cvc", "ssn", "phpsessid", "jsessionid",
+    "totp", "cvv", "cvc", "ssn", "phpsessid", "jsessionid", "sessionid",
 )  # fmt: skip
 _STRONG = frozenset(_PASSWORDS + _TOKENS)
 _PASSWORD = frozenset(_PASSWORDS)

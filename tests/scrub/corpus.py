@@ -179,7 +179,7 @@ for _key in (
     "apikey", "private_key", "privateKey", "authorization", "Proxy-Authorization", "cookie", "Set-Cookie", "cookies",
     "credentials", "aws_access_key_id", "AWS_SECRET_ACCESS_KEY", "jwt", "dsn", "SENTRY_DSN", "connection_string",
     "ConnectionString", "conn_str", "auth", "basic_auth", "httpAuth", "X-Auth-Token", "encryption_key", "signing_key", "PGPASSWORD",
-    "MYSQL_PWD", "hashed_password", "password_hash", "session_token", "sessionKey", "otp", "cvv", "pin_code", "security_code",
+    "MYSQL_PWD", "hashed_password", "password_hash", "session_token", "sessionKey", "sessionid", "JSESSIONID", "otp", "cvv", "pin_code", "security_code",
     "recovery_codes", "seed_phrase", "webhook_secret", "bearer", "user.password", "oauth_token", "auth_header", "sk_live",
     "password_confirmation", "smtp_pass", "secret_id", "code_verifier",
 ):  # fmt: skip
