@@ -75,7 +75,7 @@ def _key(snapshot: Snapshot, scrubber: Scrubber, roots: Sequence[str]) -> tuple[
         link = picture.link
         key += (link.type, link.relation, link.parent, picture.is_group, _is_cut(picture), len(picture.levels))
         for level in picture.levels:
-            key += (level.site, level.in_app, level.repeats, level.cycle)
+            key += (level.site, level.in_app, level.cut)
     return tuple(key)
 
 
@@ -89,9 +89,10 @@ def _exception(picture: Picture, text: str, roots: Sequence[str]) -> ExceptionFa
     link = picture.link
     folded = []
     for index, level in enumerate(picture.levels):
-        if level.repeats:
+        cut = level.cut
+        if cut is not None and cut.repeats:
             # The cycle ends at this level; it ran once before it, once after it, and `repeats` times in between.
-            folded.append((index - level.cycle + 1, level.cycle, level.repeats + 2))
+            folded.append((index - cut.cycle + 1, cut.cycle, cut.repeats + 2))
     return ExceptionFacts(
         type=link.type,
         message=text,

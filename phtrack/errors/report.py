@@ -257,7 +257,7 @@ def _values(report: Report, found: list[str]) -> dict[int, values.Shown]:
     renderer.look_ahead(
         level.values for picture in report.snapshot.pictures for level in picture.levels if level.values
     )
-    for _, level in inward_first([picture.levels for picture in report.snapshot.pictures]):
+    for level in inward_first([picture.levels for picture in report.snapshot.pictures]):
         if level.values:
             one = shown[id(level)] = renderer.frame(level.values)
             found += one.rules

@@ -73,11 +73,11 @@ class FrameRenderer:
         with_context = detail.app_context if in_app else detail.library_context
         body = self._fixed(site, in_app) if with_context else encode.dumps(self._describe(site, in_app, context=False))
         extras: dict[str, Any] = {}
-        if level.repeats:
-            extras["repeats"] = level.repeats
-            extras["cycle"] = level.cycle
-        if level.omitted:
-            extras["omitted"] = level.omitted
+        if level.cut is not None:
+            if level.cut.repeats:
+                extras.update(repeats=level.cut.repeats, cycle=level.cut.cycle)
+            if level.cut.omitted:
+                extras["omitted"] = level.cut.omitted
         if values is None or not detail.values:
             _add(parts, body, extras)
             return

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import sys
 from _thread import get_native_id
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phtrack.frames import chain
 from phtrack.frames.site import Site, _sites, node_site, remember, site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType, TracebackType
 
 HEAD_FRAMES = 0.25
@@ -31,10 +31,20 @@ SHORT = 16
 """A stack with fewer frames is shown as it is."""
 
 
-class Level:
-    """One kept frame of a stack: its site, its values, and what was left out before it."""
+class Cut(NamedTuple):
+    """What was left out of a stack at one of its kept frames."""
 
-    __slots__ = ("cycle", "in_app", "omitted", "repeats", "site", "values")
+    repeats: int = 0
+    """How often the `cycle` frames that end here were folded away after this one."""
+    cycle: int = 0
+    omitted: int = 0
+    """Frames cut out before this one."""
+
+
+class Level:
+    """One kept frame of a stack: its site, its values, and what was left out around it."""
+
+    __slots__ = ("cut", "in_app", "site", "values")
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -42,11 +52,8 @@ class Level:
         """True for a frame of the application; None while nobody has asked."""
         self.values: Any = None
         """What `values` took of this frame, or None."""
-        self.repeats = 0
-        """How often the `cycle` frames that end here were folded away after this one."""
-        self.cycle = 0
-        self.omitted = 0
-        """Frames cut out before this one."""
+        self.cut: Cut | None = None
+        """None for nearly all."""
 
 
 class Picture:
@@ -92,7 +99,8 @@ def take(
         own_stack: For an exception that was never raised: the frame whose callers are its stack.
     """
     pictures: list[Picture] = []
-    stacks: list[list[tuple[FrameType, Site]]] = []
+    apps: list[list[tuple[Level, FrameType]]] = []
+    decide = is_in_app if take_values is not None else None
     for index, link in enumerate(chain.walk(exception)):
         one = link.exception
         if one is None:
@@ -100,26 +108,28 @@ def take(
         link.exception = None
         own = tb if index == 0 else chain.traceback_of(one)
         synthetic = index == 0 and own is None and own_stack is not None
-        frames = _stack_frames(own_stack) if synthetic else _traceback_frames(own)
-        if len(frames) < SHORT or (len(frames) <= max_frames and not _may_repeat(frames)):
-            levels = [Level(site) for _, site in frames]
-        else:
-            levels, frames = _shortened(frames, max_frames)
+        levels, app = _stack_levels(own_stack, decide) if synthetic else _traceback_levels(own, decide)
+        if len(levels) >= SHORT and (len(levels) > max_frames or _may_repeat(levels)):
+            levels = _shortened(levels, max_frames)
+            kept = frozenset(levels)
+            app = [pair for pair in app if pair[0] in kept]
         pictures.append(Picture(link, levels, synthetic))
-        stacks.append(frames)
+        apps.append(app)
     if take_values is not None:
-        for where, level in inward_first([picture.levels for picture in pictures]):
-            level.in_app = is_in_app(level.site)
-            # Django's engine has nothing but its own objects in the frames that stand for a template's tags.
-            if level.in_app and not level.site.stands_in:
-                level.values = take_values(stacks[where[0]][where[1]][0], level.site)
+        for level, frame in reversed(apps[0]) if len(apps) == 1 else _inward_first(pictures, apps):
+            level.values = take_values(frame, level.site)
     thread_id = get_native_id()
     return Snapshot(pictures, thread_id if thread_id < 2**31 else None)
 
 
-def _traceback_frames(tb: TracebackType | None) -> list[tuple[FrameType, Site]]:
-    """(frame, site) per entry, oldest call first; what asks to be hidden is left out."""
-    frames = []
+Levels = tuple["list[Level]", "list[tuple[Level, FrameType]]"]
+"""A stack's levels, oldest call first; and those of the application among them, whose values are worth a look, with their frames."""
+
+
+def _traceback_levels(tb: TracebackType | None, is_in_app: Callable[[Site], bool] | None) -> Levels:
+    """The entries of a traceback; what asks to be hidden is left out."""
+    levels: list[Level] = []
+    app: list[tuple[Level, FrameType]] = []
     find = _sites.get
     while tb is not None:
         frame = tb.tb_frame
@@ -129,26 +139,42 @@ def _traceback_frames(tb: TracebackType | None) -> list[tuple[FrameType, Site]]:
         if site is None:
             site = Site(code, lasti, tb.tb_lineno, frame.f_globals)
             remember(site)
-        if not site.hideable:
-            frames.append((frame, site))
-        elif not _hidden(frame):
-            frames.append((frame, node_site(site, frame.f_locals) if site.is_node else site))
         tb = tb.tb_next
-    return frames
+        if site.hideable:
+            if _hidden(frame):
+                continue
+            if site.is_node:
+                site = node_site(site, frame.f_locals)
+        level = Level(site)
+        levels.append(level)
+        if is_in_app is not None:
+            asked = site.in_app  # what `InApp` remembers, without the call
+            level.in_app = asked[1] if asked is not None and asked[0] is is_in_app else is_in_app(site)
+            # Django's engine has nothing but its own objects in the frames that stand for a template's tags.
+            if level.in_app and not site.stands_in:
+                app.append((level, frame))
+    return levels, app
 
 
-def _stack_frames(frame: FrameType | None) -> list[tuple[FrameType, Site]]:
-    """The stack that leads to *frame*, oldest call first."""
-    frames = []
+def _stack_levels(frame: FrameType | None, is_in_app: Callable[[Site], bool] | None) -> Levels:
+    """The stack that leads to *frame*, likewise."""
+    levels: list[Level] = []
+    app: list[tuple[Level, FrameType]] = []
     while frame is not None:
         site = site_of(frame, frame.f_lasti, frame.f_lineno)
-        if not site.hideable:
-            frames.append((frame, site))
-        elif not _hidden(frame):
-            frames.append((frame, node_site(site, frame.f_locals) if site.is_node else site))
+        if not (site.hideable and _hidden(frame)):
+            if site.is_node:
+                site = node_site(site, frame.f_locals)
+            level = Level(site)
+            levels.append(level)
+            if is_in_app is not None:
+                level.in_app = is_in_app(site)
+                if level.in_app and not site.stands_in:
+                    app.append((level, frame))
         frame = frame.f_back
-    frames.reverse()
-    return frames
+    levels.reverse()
+    app.reverse()
+    return levels, app
 
 
 def _hidden(frame: FrameType) -> bool:
@@ -161,50 +187,53 @@ def _hidden(frame: FrameType) -> bool:
     return False
 
 
-def inward_first(stacks: Sequence[Sequence[Level]]) -> Iterator[tuple[tuple[int, int], Level]]:
+def _inward_first(
+    pictures: list[Picture], apps: list[list[tuple[Level, FrameType]]]
+) -> Iterable[tuple[Level, FrameType]]:
+    """What is in *apps* in the order of `inward_first`."""
+    frames = {level: frame for app in apps for level, frame in app}
+    order = inward_first([picture.levels for picture in pictures])
+    return ((level, frames[level]) for level in order if level in frames)
+
+
+def inward_first(stacks: Sequence[Sequence[Level]]) -> Iterator[Level]:
     """
-    All levels with their (stack, position), in the order in which a budget is best spent: the frames where the exceptions
-    were raised, root cause first, then those one call further out, and so on.
+    All levels in the order in which a budget is best spent: the frames where the exceptions were raised, root cause first,
+    then those one call further out, and so on.
     """
     if len(stacks) == 1:
-        only = stacks[0]
-        for position in range(len(only) - 1, -1, -1):
-            yield (0, position), only[position]
+        yield from reversed(stacks[0])
         return
     for distance in range(1, max(map(len, stacks), default=0) + 1):
         for index in range(len(stacks) - 1, -1, -1):
             if distance <= len(stacks[index]):
-                position = len(stacks[index]) - distance
-                yield (index, position), stacks[index][position]
+                yield stacks[index][-distance]
 
 
-def _may_repeat(frames: list[tuple[FrameType, Site]]) -> bool:
+def _may_repeat(levels: list[Level]) -> bool:
     """False if too few sites stand there twice for a cycle to be folded."""
-    return len({site for _, site in frames}) <= len(frames) - MIN_REPEATS + 1
+    return len({level.site for level in levels}) <= len(levels) - MIN_REPEATS + 1
 
 
-def _shortened(
-    frames: list[tuple[FrameType, Site]], max_frames: int
-) -> tuple[list[Level], list[tuple[FrameType, Site]]]:
-    """The levels of a long stack, recursion folded and the middle cut out, and their frames."""
+def _shortened(levels: list[Level], max_frames: int) -> list[Level]:
+    """Those of a long stack that are kept: recursion is folded, the middle cut out."""
     keep = (
-        _fold([site for _, site in frames]) if _may_repeat(frames) else [(index, 0, 0) for index in range(len(frames))]
+        _fold([level.site for level in levels])
+        if _may_repeat(levels)
+        else [(index, 0, 0) for index in range(len(levels))]
     )
     cut = max(0, len(keep) - max_frames)
     cut_at = int(max_frames * HEAD_FRAMES)
-    levels: list[Level] = []
-    kept: list[tuple[FrameType, Site]] = []
+    kept: list[Level] = []
     for position, (index, repeats, cycle) in enumerate(keep):
         if cut and cut_at <= position < cut_at + cut:
             continue
-        level = Level(frames[index][1])
-        level.repeats = repeats
-        level.cycle = cycle
-        if cut and position == cut_at + cut:
-            level.omitted = cut
-        levels.append(level)
-        kept.append(frames[index])
-    return levels, kept
+        level = levels[index]
+        omitted = cut if cut and position == cut_at + cut else 0
+        if repeats or omitted:
+            level.cut = Cut(repeats, cycle, omitted)
+        kept.append(level)
+    return kept
 
 
 def _fold(sites: list[Site]) -> list[tuple[int, int, int]]:

@@ -93,10 +93,10 @@ class ValueRenderer:
         notes: list[str] = []
         rules: list[str] = []
         for name, value, kind in taken:
-            if kind == NOTE:
+            if kind is NOTE:
                 notes.append(value)
                 continue
-            quoted_name = name_of(name) if kind == VARIABLE else self._expression(name, rules)
+            quoted_name = name_of(name) if kind is VARIABLE else self._expression(name, rules)
             of = type(value)
             if of is int and -PLAIN_INT < value < PLAIN_INT:
                 contract = str(value)
@@ -112,7 +112,7 @@ class ValueRenderer:
                 entries.append(f'{{"name":{quoted_name},"value":{rest}')
                 if hid:
                     rules += hid
-            if kind == VARIABLE:
+            if kind is VARIABLE:
                 (nodes if of is Node else scalars).append(f"{quoted_name}:{contract}")
         listed = ",".join(entries)
         if len(listed) > self._left:

@@ -15,7 +15,7 @@ import sys
 from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
-from phtrack.frames.values.expressions import Compiler, Shown, Step
+from phtrack.frames.values.expressions import GLOBAL, Compiler, Shown, Step
 from phtrack.frames.values.simple import names_in
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ _LOAD = ast.Load()
 class Plan:
     """What to take of every frame at one site."""
 
-    __slots__ = ("fast", "names", "shown", "steps", "view", "with_source")
+    __slots__ = ("fast", "is_local", "names", "shown", "steps", "view", "with_source")
 
     def __init__(
         self, steps: list[Step], shown: list[Shown], names: list[str], fast: tuple[str, ...], with_source: bool
     ) -> None:
         self.steps = tuple(steps)
         """The statement's expressions, as `expressions.evaluate` takes them."""
+        self.is_local = all(step.code != GLOBAL for step in steps)
+        """True if they need nothing but the frame's own names."""
         self.shown = tuple(shown)
         """What to show of them, in order."""
         self.names = tuple(names)

@@ -126,7 +126,10 @@ class ValueSnapshot:
         first: set[str] = set()
         if shown:
             first.update(texts)
-            values = evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins))
+            if plan.is_local:
+                values = evaluate(plan.steps, get, get, get)
+            else:
+                values = evaluate(plan.steps, get, _getter(frame.f_globals), _getter(frame.f_builtins))
             self._take_shown(shown, values, taken, first)
         formatter = self._formatter
         read = formatter.read
