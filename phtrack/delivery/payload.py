@@ -31,30 +31,42 @@ Body = Union[bytes, "list[bytes | memoryview]"]
 
 
 class Payload:
-    """The body of one batch over all its attempts. `start` is what comes before the end that differs."""
+    """
+    The body of one batch over all its attempts: what never changes, and a short end that does.
 
-    __slots__ = ("_compress_end", "_stamped", "_start", "_whole")
+    Bodies of a megabyte are copied once, when the first attempt, which is nearly always the only one, puts them together.
+    """
 
-    def __init__(self, start: bytes, *, stamped: bool, compress_end: Callable[[bytes], bytes] | None = None) -> None:
+    __slots__ = ("_compress_end", "_pieces", "_stamped", "_start")
+
+    def __init__(
+        self,
+        start: bytes = b"",
+        *,
+        pieces: list[bytes] | None = None,
+        stamped: bool = True,
+        compress_end: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self._start: bytes | memoryview = start
+        self._pieces = pieces
+        """What is still to be joined by commas to make the start; used up."""
         self._stamped = stamped
         self._compress_end = compress_end
-        self._whole = False
 
     def body(self, sent_at: str) -> Body:
         """The body of the next attempt. *sent_at* is used by protocol v0 only."""
-        start = self._start
         if not self._stamped:
-            return start  # type: ignore[return-value]  # never a view
+            return self._start  # type: ignore[return-value]  # never a view
         end = b'],"sent_at":"%s"}' % sent_at.encode()
         if self._compress_end is not None:
-            return [start, self._compress_end(end)]
-        if self._whole:
-            return [start, end]
-        # The first time, which is nearly always the only one, in one piece: a copy costs less than another write to the socket.
-        whole = b"%s%s" % (start, end)
-        self._start = memoryview(whole)[: len(start)]
-        self._whole = True
+            return [self._start, self._compress_end(end)]
+        pieces = self._pieces
+        if pieces is None:
+            return [self._start, end]
+        pieces[-1] += end
+        whole = b",".join(pieces)
+        self._start = memoryview(whole)[: -len(end)]
+        self._pieces = None
         return whole
 
 
@@ -65,27 +77,27 @@ def build(batch: Batch, *, api_key: str, historical: bool, compression: str | No
     Args:
         compression: A `Content-Encoding`, or None.
     """
-    bodies = b",".join([envelope.body or b"" for envelope in batch.envelopes])
+    pieces = [envelope.body or b"" for envelope in batch.envelopes]
     if batch.protocol == "v1":
-        head = b'{"created_at":"%s",' % rfc3339(batch.created).encode()
-        if historical:
-            head += b'"historical_migration":true,'
-        return Payload(_compressed(b'%s"batch":[%s]}' % (head, bodies), compression), stamped=False)
-    start = b'{"api_key":%s,"historical_migration":%s,"batch":[%s' % (
+        mark = b'"historical_migration":true,' if historical else b""
+        pieces[0] = b'{"created_at":"%s",%s"batch":[%s' % (rfc3339(batch.created).encode(), mark, pieces[0])
+        pieces[-1] += b"]}"
+        return Payload(_compressed(b",".join(pieces), compression), stamped=False)
+    pieces[0] = b'{"api_key":%s,"historical_migration":%s,"batch":[%s' % (
         json.dumps(api_key).encode(),
         b"true" if historical else b"false",
-        bodies,
+        pieces[0],
     )
     if compression is None:
-        return Payload(start, stamped=True)
+        return Payload(pieces=pieces)
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP)
-    compressed = compressor.compress(start)
+    compressed = compressor.compress(b",".join(pieces))
 
     def compress_end(end: bytes) -> bytes:
         copy = compressor.copy()
         return copy.compress(end) + copy.flush()
 
-    return Payload(compressed, stamped=True, compress_end=compress_end)
+    return Payload(compressed, compress_end=compress_end)
 
 
 def _compressed(body: bytes, encoding: str | None) -> bytes:
