@@ -28,7 +28,7 @@ from phtrack.frames.values.limits import (
     is_word,
 )
 from phtrack.frames.values.node import MASKED, NAME, NUMBER, OBJECT, SEQUENCE, Node
-from phtrack.frames.values.plain import Plain
+from phtrack.frames.values.plain import Plain, is_unicode
 from phtrack.scrub.marks import CIRCULAR, MARKER, TOO_LONG, key_marker
 
 if TYPE_CHECKING:
@@ -68,11 +68,8 @@ class Texts(Protocol):
 
 def quoted(text: str) -> str:
     """*text* as a JSON string. Lone surrogates, which no JSON reader takes, are written out."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-8", "backslashreplace").decode()
+    if not (text.isascii() or is_unicode(text)):  # nearly all are ASCII, so that the call is spared
+        text = text.encode("utf-8", "backslashreplace").decode()
     return _quoted(text)
 
 

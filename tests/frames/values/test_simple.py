@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from textwrap import indent
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -130,9 +131,9 @@ def ship(order, open, left):
     if left:
         raise ValueError(f"{label}: {left} left", open)
 """
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     exec(compile(source, "shop_of_test_simple.py", "exec"), space)
-    quick, slow = (_site(space, source) for _ in range(2))
+    quick, slow = (_site(space["ship"], source, 7, True, 2) for _ in range(2))
     assert statement_of(slow) is not None
     plans = [make_plan(site, with_source=True) for site in (quick, slow)]
     assert plans[0].shown == plans[1].shown
@@ -141,7 +142,9 @@ def ship(order, open, left):
     assert quick.statement is None, "nobody needed the tree"
 
 
-def _site(space: dict[str, object], source: str) -> Site:
+def _site(function: Any, source: str, *arguments: Any) -> Site:
+    """Where *function* of *source* fails, as if its module's loader had the source."""
+
     class Loader:
         def get_source(self, name: str) -> str:
             return source
@@ -149,25 +152,15 @@ def _site(space: dict[str, object], source: str) -> Site:
         def get_filename(self, name: str) -> str:
             return "shop_of_test_simple.py"
 
-    frame, site = frames_of(failure(space["ship"], 7, True, 2))[0]  # type: ignore[arg-type]
-    about = {"__name__": "shop_of_test_simple", "__file__": "shop_of_test_simple.py", "__loader__": Loader()}
+    frame, site = frames_of(failure(function, *arguments))[0]
+    about = {"__name__": f"shop_of_{function.__name__}", "__file__": "shop_of_test_simple.py", "__loader__": Loader()}
     return Site(frame.f_code, site.lasti, site.lineno, about)
 
 
 def test_a_statement_that_only_looks_simple_goes_to_the_parser() -> None:
     """It goes on on the next line, or it isn't the line's only one."""
     source = "def f(a):\n" + indent("raise ValueError(a,\n    len(a))\n", "    ")
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     exec(compile(source, "shop_of_test_simple.py", "exec"), space)
-    frame, found = frames_of(failure(space["f"], "ab"))[0]  # type: ignore[arg-type]
-
-    class Loader:
-        def get_source(self, name: str) -> str:
-            return source
-
-        def get_filename(self, name: str) -> str:
-            return "shop_of_test_simple.py"
-
-    about = {"__name__": "shop_two_of_test_simple", "__file__": "shop_of_test_simple.py", "__loader__": Loader()}
-    plan = make_plan(Site(frame.f_code, found.lasti, found.lineno, about), with_source=True)
+    plan = make_plan(_site(space["f"], source, "ab"), with_source=True)
     assert "len(a)" in [one.text for one in plan.shown]
