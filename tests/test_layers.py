@@ -23,10 +23,10 @@ FLOORS: dict[int, str] = {
     1: "scrub fingerprint encode event steps tally release request",
     2: "context frames http capture_v1",
     3: "errors flags delivery",
-    4: "pipeline groups identity surveys flag_calls hooks logging auto",
+    4: "pipeline groups flag_calls hooks logging auto",
     5: "client testing",
-    6: "__init__ async_client cli contexts types feature_flags flag_definition_cache exception_utils exception_capture",
-    7: "__main__ ai inbox integrations",
+    6: "__init__ async_client cli contexts types feature_flags flag_definition_cache exception_capture",
+    7: "__main__ inbox integrations",
     8: "demo",
     9: "commands",
 }
